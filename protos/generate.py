@@ -1,7 +1,7 @@
 """Generate the checked-in stubs from the .proto files, lint them, and say whether they drifted.
 
-    python protos/generate.py            write the stubs
-    python protos/generate.py --check    exit 1 if lint fails or a stub differs from what would be written
+python protos/generate.py            write the stubs
+python protos/generate.py --check    exit 1 if lint fails or a stub differs from what would be written
 """
 
 from __future__ import annotations
