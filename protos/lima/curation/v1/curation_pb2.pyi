@@ -62,7 +62,7 @@ class ListCorporaResponse(_message.Message):
     def __init__(self, corpora: _Optional[_Iterable[_Union[Corpus, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class Dataset(_message.Message):
-    __slots__ = ("name", "digest", "uri", "split_counts", "source_counts", "create_time", "spec", "statistics")
+    __slots__ = ("name", "digest", "uri", "split_counts", "source_counts", "create_time", "spec", "statistics", "diversity", "diversity_metric")
     class SplitCountsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -85,6 +85,8 @@ class Dataset(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     STATISTICS_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_METRIC_FIELD_NUMBER: _ClassVar[int]
     name: str
     digest: str
     uri: str
@@ -93,7 +95,9 @@ class Dataset(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     spec: _spec_pb2.DatasetSpec
     statistics: _containers.RepeatedCompositeFieldContainer[SourceStatistics]
-    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., uri: _Optional[str] = ..., split_counts: _Optional[_Mapping[str, int]] = ..., source_counts: _Optional[_Mapping[str, int]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., spec: _Optional[_Union[_spec_pb2.DatasetSpec, _Mapping]] = ..., statistics: _Optional[_Iterable[_Union[SourceStatistics, _Mapping]]] = ...) -> None: ...
+    diversity: float
+    diversity_metric: str
+    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., uri: _Optional[str] = ..., split_counts: _Optional[_Mapping[str, int]] = ..., source_counts: _Optional[_Mapping[str, int]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., spec: _Optional[_Union[_spec_pb2.DatasetSpec, _Mapping]] = ..., statistics: _Optional[_Iterable[_Union[SourceStatistics, _Mapping]]] = ..., diversity: _Optional[float] = ..., diversity_metric: _Optional[str] = ...) -> None: ...
 
 class SourceStatistics(_message.Message):
     __slots__ = ("source", "split", "examples", "mean_prompt_tokens", "mean_response_tokens")

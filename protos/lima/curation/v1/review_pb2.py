@@ -22,11 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from lima.common.v1 import message_pb2 as lima_dot_common_dot_v1_dot_message__pb2
+from lima.curation.v1 import curation_pb2 as lima_dot_curation_dot_v1_dot_curation__pb2
+from lima.curation.v1 import spec_pb2 as lima_dot_curation_dot_v1_dot_spec__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dlima/curation/v1/review.proto\x12\x10lima.curation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1clima/common/v1/message.proto\"\xb4\x01\n\x06Review\x12\x10\n\x08reviewer\x18\x01 \x01(\t\x12,\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x1a.lima.curation.v1.Decision\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12)\n\x08messages\x18\x04 \x03(\x0b\x32\x17.lima.common.v1.Message\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xad\x02\n\tCandidate\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12)\n\x08messages\x18\x03 \x03(\x0b\x32\x17.lima.common.v1.Message\x12\x30\n\x0b\x61ttribution\x18\x04 \x01(\x0b\x32\x1b.lima.common.v1.Attribution\x12\r\n\x05score\x18\x05 \x01(\x01\x12\r\n\x05notes\x18\x06 \x03(\t\x12)\n\x07reviews\x18\x07 \x03(\x0b\x32\x18.lima.curation.v1.Review\x12\x17\n\x0fnear_duplicates\x18\x08 \x03(\t\x12\x0c\n\x04\x65tag\x18\t \x01(\t\x12\x35\n\x11lease_expire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"m\n\x15ListCandidatesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"b\n\x16ListCandidatesResponse\x12/\n\ncandidates\x18\x01 \x03(\x0b\x32\x1b.lima.curation.v1.Candidate\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13GetCandidateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x16\x41ssignCandidateRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x10\n\x08reviewer\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\"[\n\x13SubmitReviewRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12(\n\x06review\x18\x03 \x01(\x0b\x32\x18.lima.curation.v1.Review\"5\n\x11UndoReviewRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x10\n\x08reviewer\x18\x02 \x01(\t\"*\n\x18GetReviewProgressRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\"\xd4\x01\n\x0eReviewProgress\x12\x0f\n\x07pending\x18\x01 \x01(\r\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\r\x12\x10\n\x08rejected\x18\x03 \x01(\r\x12\x13\n\x0b\x63onflicting\x18\x04 \x01(\r\x12\x45\n\x0b\x62y_reviewer\x18\x05 \x03(\x0b\x32\x30.lima.curation.v1.ReviewProgress.ByReviewerEntry\x1a\x31\n\x0f\x42yReviewerEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01*t\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_ACCEPT\x10\x01\x12\x13\n\x0f\x44\x45\x43ISION_REJECT\x10\x02\x12\x11\n\rDECISION_EDIT\x10\x03\x12\x11\n\rDECISION_SKIP\x10\x04\x32\xa9\x04\n\rReviewService\x12\x63\n\x0eListCandidates\x12\'.lima.curation.v1.ListCandidatesRequest\x1a(.lima.curation.v1.ListCandidatesResponse\x12R\n\x0cGetCandidate\x12%.lima.curation.v1.GetCandidateRequest\x1a\x1b.lima.curation.v1.Candidate\x12X\n\x0f\x41ssignCandidate\x12(.lima.curation.v1.AssignCandidateRequest\x1a\x1b.lima.curation.v1.Candidate\x12R\n\x0cSubmitReview\x12%.lima.curation.v1.SubmitReviewRequest\x1a\x1b.lima.curation.v1.Candidate\x12N\n\nUndoReview\x12#.lima.curation.v1.UndoReviewRequest\x1a\x1b.lima.curation.v1.Candidate\x12\x61\n\x11GetReviewProgress\x12*.lima.curation.v1.GetReviewProgressRequest\x1a .lima.curation.v1.ReviewProgressb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dlima/curation/v1/review.proto\x12\x10lima.curation.v1\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1clima/common/v1/message.proto\x1a\x1flima/curation/v1/curation.proto\x1a\x1blima/curation/v1/spec.proto\"\x84\x01\n\x05Queue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07overlap\x18\x02 \x01(\r\x12\x32\n\x08progress\x18\x03 \x01(\x0b\x32 .lima.curation.v1.ReviewProgress\x12(\n\x06\x66unnel\x18\x04 \x01(\x0b\x32\x18.lima.curation.v1.Funnel\"S\n\x10\x46illQueueRequest\x12+\n\x04spec\x18\x01 \x01(\x0b\x32\x1d.lima.curation.v1.DatasetSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\":\n\x11ListQueuesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x12ListQueuesResponse\x12\'\n\x06queues\x18\x01 \x03(\x0b\x32\x17.lima.curation.v1.Queue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb4\x01\n\x06Review\x12\x10\n\x08reviewer\x18\x01 \x01(\t\x12,\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x1a.lima.curation.v1.Decision\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12)\n\x08messages\x18\x04 \x03(\x0b\x32\x17.lima.common.v1.Message\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbc\x02\n\tCandidate\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12)\n\x08messages\x18\x03 \x03(\x0b\x32\x17.lima.common.v1.Message\x12\x30\n\x0b\x61ttribution\x18\x04 \x01(\x0b\x32\x1b.lima.common.v1.Attribution\x12\r\n\x05score\x18\x05 \x01(\x01\x12\r\n\x05notes\x18\x06 \x03(\t\x12)\n\x07reviews\x18\x07 \x03(\x0b\x32\x18.lima.curation.v1.Review\x12\x17\n\x0fnear_duplicates\x18\x08 \x03(\t\x12\x0c\n\x04\x65tag\x18\t \x01(\t\x12\x35\n\x11lease_expire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05state\x18\x0b \x01(\t\"m\n\x15ListCandidatesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"b\n\x16ListCandidatesResponse\x12/\n\ncandidates\x18\x01 \x03(\x0b\x32\x1b.lima.curation.v1.Candidate\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13GetCandidateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x16\x41ssignCandidateRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x10\n\x08reviewer\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\"[\n\x13SubmitReviewRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12(\n\x06review\x18\x03 \x01(\x0b\x32\x18.lima.curation.v1.Review\"5\n\x11UndoReviewRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x10\n\x08reviewer\x18\x02 \x01(\t\"*\n\x18GetReviewProgressRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\"\x87\x02\n\x0eReviewProgress\x12\x0f\n\x07pending\x18\x01 \x01(\r\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\r\x12\x10\n\x08rejected\x18\x03 \x01(\r\x12\x13\n\x0b\x63onflicting\x18\x04 \x01(\r\x12\x45\n\x0b\x62y_reviewer\x18\x05 \x03(\x0b\x32\x30.lima.curation.v1.ReviewProgress.ByReviewerEntry\x12\x31\n\x07sources\x18\x06 \x03(\x0b\x32 .lima.curation.v1.SourceProgress\x1a\x31\n\x0f\x42yReviewerEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"S\n\x0eSourceProgress\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0e\n\x06wanted\x18\x02 \x01(\r\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\r\x12\x0f\n\x07pending\x18\x04 \x01(\r*t\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_ACCEPT\x10\x01\x12\x13\n\x0f\x44\x45\x43ISION_REJECT\x10\x02\x12\x11\n\rDECISION_EDIT\x10\x03\x12\x11\n\rDECISION_SKIP\x10\x04\x32\xd2\x05\n\rReviewService\x12N\n\tFillQueue\x12\".lima.curation.v1.FillQueueRequest\x1a\x1d.google.longrunning.Operation\x12W\n\nListQueues\x12#.lima.curation.v1.ListQueuesRequest\x1a$.lima.curation.v1.ListQueuesResponse\x12\x63\n\x0eListCandidates\x12\'.lima.curation.v1.ListCandidatesRequest\x1a(.lima.curation.v1.ListCandidatesResponse\x12R\n\x0cGetCandidate\x12%.lima.curation.v1.GetCandidateRequest\x1a\x1b.lima.curation.v1.Candidate\x12X\n\x0f\x41ssignCandidate\x12(.lima.curation.v1.AssignCandidateRequest\x1a\x1b.lima.curation.v1.Candidate\x12R\n\x0cSubmitReview\x12%.lima.curation.v1.SubmitReviewRequest\x1a\x1b.lima.curation.v1.Candidate\x12N\n\nUndoReview\x12#.lima.curation.v1.UndoReviewRequest\x1a\x1b.lima.curation.v1.Candidate\x12\x61\n\x11GetReviewProgress\x12*.lima.curation.v1.GetReviewProgressRequest\x1a .lima.curation.v1.ReviewProgressb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,30 +38,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REVIEWPROGRESS_BYREVIEWERENTRY']._loaded_options = None
   _globals['_REVIEWPROGRESS_BYREVIEWERENTRY']._serialized_options = b'8\001'
-  _globals['_DECISION']._serialized_start=1332
-  _globals['_DECISION']._serialized_end=1448
-  _globals['_REVIEW']._serialized_start=115
-  _globals['_REVIEW']._serialized_end=295
-  _globals['_CANDIDATE']._serialized_start=298
-  _globals['_CANDIDATE']._serialized_end=599
-  _globals['_LISTCANDIDATESREQUEST']._serialized_start=601
-  _globals['_LISTCANDIDATESREQUEST']._serialized_end=710
-  _globals['_LISTCANDIDATESRESPONSE']._serialized_start=712
-  _globals['_LISTCANDIDATESRESPONSE']._serialized_end=810
-  _globals['_GETCANDIDATEREQUEST']._serialized_start=812
-  _globals['_GETCANDIDATEREQUEST']._serialized_end=847
-  _globals['_ASSIGNCANDIDATEREQUEST']._serialized_start=849
-  _globals['_ASSIGNCANDIDATEREQUEST']._serialized_end=923
-  _globals['_SUBMITREVIEWREQUEST']._serialized_start=925
-  _globals['_SUBMITREVIEWREQUEST']._serialized_end=1016
-  _globals['_UNDOREVIEWREQUEST']._serialized_start=1018
-  _globals['_UNDOREVIEWREQUEST']._serialized_end=1071
-  _globals['_GETREVIEWPROGRESSREQUEST']._serialized_start=1073
-  _globals['_GETREVIEWPROGRESSREQUEST']._serialized_end=1115
-  _globals['_REVIEWPROGRESS']._serialized_start=1118
-  _globals['_REVIEWPROGRESS']._serialized_end=1330
-  _globals['_REVIEWPROGRESS_BYREVIEWERENTRY']._serialized_start=1281
-  _globals['_REVIEWPROGRESS_BYREVIEWERENTRY']._serialized_end=1330
-  _globals['_REVIEWSERVICE']._serialized_start=1451
-  _globals['_REVIEWSERVICE']._serialized_end=2004
+  _globals['_DECISION']._serialized_start=1950
+  _globals['_DECISION']._serialized_end=2066
+  _globals['_QUEUE']._serialized_start=214
+  _globals['_QUEUE']._serialized_end=346
+  _globals['_FILLQUEUEREQUEST']._serialized_start=348
+  _globals['_FILLQUEUEREQUEST']._serialized_end=431
+  _globals['_LISTQUEUESREQUEST']._serialized_start=433
+  _globals['_LISTQUEUESREQUEST']._serialized_end=491
+  _globals['_LISTQUEUESRESPONSE']._serialized_start=493
+  _globals['_LISTQUEUESRESPONSE']._serialized_end=579
+  _globals['_REVIEW']._serialized_start=582
+  _globals['_REVIEW']._serialized_end=762
+  _globals['_CANDIDATE']._serialized_start=765
+  _globals['_CANDIDATE']._serialized_end=1081
+  _globals['_LISTCANDIDATESREQUEST']._serialized_start=1083
+  _globals['_LISTCANDIDATESREQUEST']._serialized_end=1192
+  _globals['_LISTCANDIDATESRESPONSE']._serialized_start=1194
+  _globals['_LISTCANDIDATESRESPONSE']._serialized_end=1292
+  _globals['_GETCANDIDATEREQUEST']._serialized_start=1294
+  _globals['_GETCANDIDATEREQUEST']._serialized_end=1329
+  _globals['_ASSIGNCANDIDATEREQUEST']._serialized_start=1331
+  _globals['_ASSIGNCANDIDATEREQUEST']._serialized_end=1405
+  _globals['_SUBMITREVIEWREQUEST']._serialized_start=1407
+  _globals['_SUBMITREVIEWREQUEST']._serialized_end=1498
+  _globals['_UNDOREVIEWREQUEST']._serialized_start=1500
+  _globals['_UNDOREVIEWREQUEST']._serialized_end=1553
+  _globals['_GETREVIEWPROGRESSREQUEST']._serialized_start=1555
+  _globals['_GETREVIEWPROGRESSREQUEST']._serialized_end=1597
+  _globals['_REVIEWPROGRESS']._serialized_start=1600
+  _globals['_REVIEWPROGRESS']._serialized_end=1863
+  _globals['_REVIEWPROGRESS_BYREVIEWERENTRY']._serialized_start=1814
+  _globals['_REVIEWPROGRESS_BYREVIEWERENTRY']._serialized_end=1863
+  _globals['_SOURCEPROGRESS']._serialized_start=1865
+  _globals['_SOURCEPROGRESS']._serialized_end=1948
+  _globals['_REVIEWSERVICE']._serialized_start=2069
+  _globals['_REVIEWSERVICE']._serialized_end=2791
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from lima.curation.v1 import review_pb2 as lima_dot_curation_dot_v1_dot_review__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -35,6 +36,16 @@ class ReviewServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.FillQueue = channel.unary_unary(
+                '/lima.curation.v1.ReviewService/FillQueue',
+                request_serializer=lima_dot_curation_dot_v1_dot_review__pb2.FillQueueRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.ListQueues = channel.unary_unary(
+                '/lima.curation.v1.ReviewService/ListQueues',
+                request_serializer=lima_dot_curation_dot_v1_dot_review__pb2.ListQueuesRequest.SerializeToString,
+                response_deserializer=lima_dot_curation_dot_v1_dot_review__pb2.ListQueuesResponse.FromString,
+                _registered_method=True)
         self.ListCandidates = channel.unary_unary(
                 '/lima.curation.v1.ReviewService/ListCandidates',
                 request_serializer=lima_dot_curation_dot_v1_dot_review__pb2.ListCandidatesRequest.SerializeToString,
@@ -70,6 +81,20 @@ class ReviewServiceStub:
 class ReviewServiceServicer:
     """The queue in which people accept, reject and edit candidates.
     """
+
+    def FillQueue(self, request, context):
+        """Fills the queue of a dataset with the best candidates of its sources. Response: Queue.
+        Run again, it adds what is new and keeps every review.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQueues(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ListCandidates(self, request, context):
         """Candidates in score order.
@@ -113,6 +138,16 @@ class ReviewServiceServicer:
 
 def add_ReviewServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'FillQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.FillQueue,
+                    request_deserializer=lima_dot_curation_dot_v1_dot_review__pb2.FillQueueRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'ListQueues': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQueues,
+                    request_deserializer=lima_dot_curation_dot_v1_dot_review__pb2.ListQueuesRequest.FromString,
+                    response_serializer=lima_dot_curation_dot_v1_dot_review__pb2.ListQueuesResponse.SerializeToString,
+            ),
             'ListCandidates': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCandidates,
                     request_deserializer=lima_dot_curation_dot_v1_dot_review__pb2.ListCandidatesRequest.FromString,
@@ -154,6 +189,60 @@ def add_ReviewServiceServicer_to_server(servicer, server):
 class ReviewService:
     """The queue in which people accept, reject and edit candidates.
     """
+
+    @staticmethod
+    def FillQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lima.curation.v1.ReviewService/FillQueue',
+            lima_dot_curation_dot_v1_dot_review__pb2.FillQueueRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQueues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lima.curation.v1.ReviewService/ListQueues',
+            lima_dot_curation_dot_v1_dot_review__pb2.ListQueuesRequest.SerializeToString,
+            lima_dot_curation_dot_v1_dot_review__pb2.ListQueuesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ListCandidates(request,

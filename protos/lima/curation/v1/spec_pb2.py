@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blima/curation/v1/spec.proto\x12\x10lima.curation.v1\"\xc8\x02\n\x0b\x44\x61tasetSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12-\n\x07sources\x18\x03 \x03(\x0b\x32\x1c.lima.curation.v1.SourceSpec\x12*\n\x05\x64\x65\x64up\x18\x04 \x01(\x0b\x32\x1b.lima.curation.v1.DedupSpec\x12>\n\x0f\x64\x65\x63ontamination\x18\x05 \x01(\x0b\x32%.lima.curation.v1.DecontaminationSpec\x12&\n\x03pii\x18\x06 \x01(\x0b\x32\x19.lima.curation.v1.PiiSpec\x12,\n\x06review\x18\x07 \x01(\x0b\x32\x1c.lima.curation.v1.ReviewSpec\x12\x1a\n\rmax_malformed\x18\x08 \x01(\rH\x00\x88\x01\x01\x42\x10\n\x0e_max_malformed\"\xf0\x03\n\nSourceSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x63orpus\x18\x02 \x01(\t\x12&\n\x05quota\x18\x03 \x01(\x0b\x32\x17.lima.curation.v1.Quota\x12?\n\x0estack_exchange\x18\n \x01(\x0b\x32%.lima.curation.v1.StackExchangeSourceH\x00\x12\x32\n\x07wikihow\x18\x0b \x01(\x0b\x32\x1f.lima.curation.v1.WikihowSourceH\x00\x12\x30\n\x06reddit\x18\x0c \x01(\x0b\x32\x1e.lima.curation.v1.RedditSourceH\x00\x12K\n\x14natural_instructions\x18\r \x01(\x0b\x32+.lima.curation.v1.NaturalInstructionsSourceH\x00\x12\x34\n\x08\x61uthored\x18\x0e \x01(\x0b\x32 .lima.curation.v1.AuthoredSourceH\x00\x12\x34\n\x08\x64ialogue\x18\x0f \x01(\x0b\x32 .lima.curation.v1.DialogueSourceH\x00\x12\x34\n\x08\x65xisting\x18\x10 \x01(\x0b\x32 .lima.curation.v1.ExistingSourceH\x00\x42\x06\n\x04kind\"F\n\x05Quota\x12\r\n\x05train\x18\x01 \x01(\r\x12\x0b\n\x03\x64\x65v\x18\x02 \x01(\r\x12\x0c\n\x04test\x18\x03 \x01(\r\x12\x13\n\x0b\x61llow_fewer\x18\x04 \x01(\x08\"\xe9\x03\n\x13StackExchangeSource\x12:\n\x05group\x18\x01 \x01(\x0e\x32+.lima.curation.v1.StackExchangeSource.Group\x12\x18\n\x0btemperature\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x1d\n\x10min_answer_score\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0emin_characters\x18\x04 \x01(\rH\x02\x88\x01\x01\x12\x1b\n\x0emax_characters\x18\x05 \x01(\rH\x03\x88\x01\x01\x12\x15\n\x08\x66iltered\x18\x06 \x01(\x08H\x04\x88\x01\x01\x12\x1e\n\x11title_probability\x18\x07 \x01(\x01H\x05\x88\x01\x01\x12\x14\n\x0c\x66irst_person\x18\x08 \x03(\t\x12\x18\n\x10\x63ross_references\x18\t \x03(\t\"N\n\x05Group\x12\x15\n\x11GROUP_UNSPECIFIED\x10\x00\x12\x0e\n\nGROUP_STEM\x10\x01\x12\x0f\n\x0bGROUP_OTHER\x10\x02\x12\r\n\tGROUP_ANY\x10\x03\x42\x0e\n\x0c_temperatureB\x13\n\x11_min_answer_scoreB\x11\n\x0f_min_charactersB\x11\n\x0f_max_charactersB\x0b\n\t_filteredB\x14\n\x12_title_probability\"(\n\rWikihowSource\x12\x17\n\x0fpruned_sections\x18\x01 \x03(\t\"G\n\x0cRedditSource\x12\x11\n\tsubreddit\x18\x01 \x01(\t\x12\x16\n\tmin_score\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x0c\n\n_min_score\"/\n\x19NaturalInstructionsSource\x12\x12\n\ncategories\x18\x01 \x03(\t\"\x1f\n\x0e\x41uthoredSource\x12\r\n\x05group\x18\x01 \x01(\t\"\x10\n\x0e\x44ialogueSource\" \n\x0e\x45xistingSource\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\"\x7f\n\tDedupSpec\x12\x14\n\x07\x65nabled\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x16\n\tthreshold\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x19\n\x0cpermutations\x18\x03 \x01(\rH\x02\x88\x01\x01\x42\n\n\x08_enabledB\x0c\n\n_thresholdB\x0f\n\r_permutations\"R\n\x13\x44\x65\x63ontaminationSpec\x12\x14\n\x07\x65nabled\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x19\n\x11\x62\x65nchmark_corpora\x18\x02 \x03(\tB\n\n\x08_enabled\"\x1a\n\x07PiiSpec\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\"@\n\nReviewSpec\x12\x10\n\x08required\x18\x01 \x01(\x08\x12\x14\n\x07overlap\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\n\n\x08_overlapb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blima/curation/v1/spec.proto\x12\x10lima.curation.v1\"\xc8\x02\n\x0b\x44\x61tasetSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12-\n\x07sources\x18\x03 \x03(\x0b\x32\x1c.lima.curation.v1.SourceSpec\x12*\n\x05\x64\x65\x64up\x18\x04 \x01(\x0b\x32\x1b.lima.curation.v1.DedupSpec\x12>\n\x0f\x64\x65\x63ontamination\x18\x05 \x01(\x0b\x32%.lima.curation.v1.DecontaminationSpec\x12&\n\x03pii\x18\x06 \x01(\x0b\x32\x19.lima.curation.v1.PiiSpec\x12,\n\x06review\x18\x07 \x01(\x0b\x32\x1c.lima.curation.v1.ReviewSpec\x12\x1a\n\rmax_malformed\x18\x08 \x01(\rH\x00\x88\x01\x01\x42\x10\n\x0e_max_malformed\"\xf0\x03\n\nSourceSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x63orpus\x18\x02 \x01(\t\x12&\n\x05quota\x18\x03 \x01(\x0b\x32\x17.lima.curation.v1.Quota\x12?\n\x0estack_exchange\x18\n \x01(\x0b\x32%.lima.curation.v1.StackExchangeSourceH\x00\x12\x32\n\x07wikihow\x18\x0b \x01(\x0b\x32\x1f.lima.curation.v1.WikihowSourceH\x00\x12\x30\n\x06reddit\x18\x0c \x01(\x0b\x32\x1e.lima.curation.v1.RedditSourceH\x00\x12K\n\x14natural_instructions\x18\r \x01(\x0b\x32+.lima.curation.v1.NaturalInstructionsSourceH\x00\x12\x34\n\x08\x61uthored\x18\x0e \x01(\x0b\x32 .lima.curation.v1.AuthoredSourceH\x00\x12\x34\n\x08\x64ialogue\x18\x0f \x01(\x0b\x32 .lima.curation.v1.DialogueSourceH\x00\x12\x34\n\x08\x65xisting\x18\x10 \x01(\x0b\x32 .lima.curation.v1.ExistingSourceH\x00\x42\x06\n\x04kind\"F\n\x05Quota\x12\r\n\x05train\x18\x01 \x01(\r\x12\x0b\n\x03\x64\x65v\x18\x02 \x01(\r\x12\x0c\n\x04test\x18\x03 \x01(\r\x12\x13\n\x0b\x61llow_fewer\x18\x04 \x01(\x08\"\xff\x02\n\x13StackExchangeSource\x12\r\n\x05group\x18\x01 \x01(\t\x12\x18\n\x0btemperature\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x1d\n\x10min_answer_score\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0emin_characters\x18\x04 \x01(\rH\x02\x88\x01\x01\x12\x1b\n\x0emax_characters\x18\x05 \x01(\rH\x03\x88\x01\x01\x12\x15\n\x08\x66iltered\x18\x06 \x01(\x08H\x04\x88\x01\x01\x12\x1e\n\x11title_probability\x18\x07 \x01(\x01H\x05\x88\x01\x01\x12\x14\n\x0c\x66irst_person\x18\x08 \x03(\t\x12\x18\n\x10\x63ross_references\x18\t \x03(\t\x12\x11\n\texchanges\x18\n \x03(\tB\x0e\n\x0c_temperatureB\x13\n\x11_min_answer_scoreB\x11\n\x0f_min_charactersB\x11\n\x0f_max_charactersB\x0b\n\t_filteredB\x14\n\x12_title_probability\"(\n\rWikihowSource\x12\x17\n\x0fpruned_sections\x18\x01 \x03(\t\"\xbd\x01\n\x0cRedditSource\x12\x11\n\tsubreddit\x18\x01 \x01(\t\x12\x16\n\tmin_score\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0emin_characters\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x1b\n\x0emax_characters\x18\x04 \x01(\rH\x02\x88\x01\x01\x12\x14\n\x0cprompts_only\x18\x05 \x01(\x08\x42\x0c\n\n_min_scoreB\x11\n\x0f_min_charactersB\x11\n\x0f_max_characters\"/\n\x19NaturalInstructionsSource\x12\x12\n\ncategories\x18\x01 \x03(\t\"-\n\x0e\x41uthoredSource\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\"F\n\x0e\x44ialogueSource\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\x16\n\tmin_turns\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x0c\n\n_min_turns\" \n\x0e\x45xistingSource\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\"\x7f\n\tDedupSpec\x12\x14\n\x07\x65nabled\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x16\n\tthreshold\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x19\n\x0cpermutations\x18\x03 \x01(\rH\x02\x88\x01\x01\x42\n\n\x08_enabledB\x0c\n\n_thresholdB\x0f\n\r_permutations\"R\n\x13\x44\x65\x63ontaminationSpec\x12\x14\n\x07\x65nabled\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x19\n\x11\x62\x65nchmark_corpora\x18\x02 \x03(\tB\n\n\x08_enabled\"*\n\x07PiiSpec\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\"\\\n\nReviewSpec\x12\x10\n\x08required\x18\x01 \x01(\x08\x12\x14\n\x07overlap\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x11\n\x04pool\x18\x03 \x01(\rH\x01\x88\x01\x01\x42\n\n\x08_overlapB\x07\n\x05_poolb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,27 +38,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTA']._serialized_start=879
   _globals['_QUOTA']._serialized_end=949
   _globals['_STACKEXCHANGESOURCE']._serialized_start=952
-  _globals['_STACKEXCHANGESOURCE']._serialized_end=1441
-  _globals['_STACKEXCHANGESOURCE_GROUP']._serialized_start=1253
-  _globals['_STACKEXCHANGESOURCE_GROUP']._serialized_end=1331
-  _globals['_WIKIHOWSOURCE']._serialized_start=1443
-  _globals['_WIKIHOWSOURCE']._serialized_end=1483
-  _globals['_REDDITSOURCE']._serialized_start=1485
-  _globals['_REDDITSOURCE']._serialized_end=1556
-  _globals['_NATURALINSTRUCTIONSSOURCE']._serialized_start=1558
-  _globals['_NATURALINSTRUCTIONSSOURCE']._serialized_end=1605
-  _globals['_AUTHOREDSOURCE']._serialized_start=1607
-  _globals['_AUTHOREDSOURCE']._serialized_end=1638
-  _globals['_DIALOGUESOURCE']._serialized_start=1640
-  _globals['_DIALOGUESOURCE']._serialized_end=1656
-  _globals['_EXISTINGSOURCE']._serialized_start=1658
-  _globals['_EXISTINGSOURCE']._serialized_end=1690
-  _globals['_DEDUPSPEC']._serialized_start=1692
-  _globals['_DEDUPSPEC']._serialized_end=1819
-  _globals['_DECONTAMINATIONSPEC']._serialized_start=1821
-  _globals['_DECONTAMINATIONSPEC']._serialized_end=1903
-  _globals['_PIISPEC']._serialized_start=1905
-  _globals['_PIISPEC']._serialized_end=1931
-  _globals['_REVIEWSPEC']._serialized_start=1933
-  _globals['_REVIEWSPEC']._serialized_end=1997
+  _globals['_STACKEXCHANGESOURCE']._serialized_end=1335
+  _globals['_WIKIHOWSOURCE']._serialized_start=1337
+  _globals['_WIKIHOWSOURCE']._serialized_end=1377
+  _globals['_REDDITSOURCE']._serialized_start=1380
+  _globals['_REDDITSOURCE']._serialized_end=1569
+  _globals['_NATURALINSTRUCTIONSSOURCE']._serialized_start=1571
+  _globals['_NATURALINSTRUCTIONSSOURCE']._serialized_end=1618
+  _globals['_AUTHOREDSOURCE']._serialized_start=1620
+  _globals['_AUTHOREDSOURCE']._serialized_end=1665
+  _globals['_DIALOGUESOURCE']._serialized_start=1667
+  _globals['_DIALOGUESOURCE']._serialized_end=1737
+  _globals['_EXISTINGSOURCE']._serialized_start=1739
+  _globals['_EXISTINGSOURCE']._serialized_end=1771
+  _globals['_DEDUPSPEC']._serialized_start=1773
+  _globals['_DEDUPSPEC']._serialized_end=1900
+  _globals['_DECONTAMINATIONSPEC']._serialized_start=1902
+  _globals['_DECONTAMINATIONSPEC']._serialized_end=1984
+  _globals['_PIISPEC']._serialized_start=1986
+  _globals['_PIISPEC']._serialized_end=2028
+  _globals['_REVIEWSPEC']._serialized_start=2030
+  _globals['_REVIEWSPEC']._serialized_end=2122
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,4 @@
 from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -64,17 +63,7 @@ class Quota(_message.Message):
     def __init__(self, train: _Optional[int] = ..., dev: _Optional[int] = ..., test: _Optional[int] = ..., allow_fewer: _Optional[bool] = ...) -> None: ...
 
 class StackExchangeSource(_message.Message):
-    __slots__ = ("group", "temperature", "min_answer_score", "min_characters", "max_characters", "filtered", "title_probability", "first_person", "cross_references")
-    class Group(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-        __slots__ = ()
-        GROUP_UNSPECIFIED: _ClassVar[StackExchangeSource.Group]
-        GROUP_STEM: _ClassVar[StackExchangeSource.Group]
-        GROUP_OTHER: _ClassVar[StackExchangeSource.Group]
-        GROUP_ANY: _ClassVar[StackExchangeSource.Group]
-    GROUP_UNSPECIFIED: StackExchangeSource.Group
-    GROUP_STEM: StackExchangeSource.Group
-    GROUP_OTHER: StackExchangeSource.Group
-    GROUP_ANY: StackExchangeSource.Group
+    __slots__ = ("group", "temperature", "min_answer_score", "min_characters", "max_characters", "filtered", "title_probability", "first_person", "cross_references", "exchanges")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     MIN_ANSWER_SCORE_FIELD_NUMBER: _ClassVar[int]
@@ -84,7 +73,8 @@ class StackExchangeSource(_message.Message):
     TITLE_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     FIRST_PERSON_FIELD_NUMBER: _ClassVar[int]
     CROSS_REFERENCES_FIELD_NUMBER: _ClassVar[int]
-    group: StackExchangeSource.Group
+    EXCHANGES_FIELD_NUMBER: _ClassVar[int]
+    group: str
     temperature: float
     min_answer_score: int
     min_characters: int
@@ -93,7 +83,8 @@ class StackExchangeSource(_message.Message):
     title_probability: float
     first_person: _containers.RepeatedScalarFieldContainer[str]
     cross_references: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, group: _Optional[_Union[StackExchangeSource.Group, str]] = ..., temperature: _Optional[float] = ..., min_answer_score: _Optional[int] = ..., min_characters: _Optional[int] = ..., max_characters: _Optional[int] = ..., filtered: _Optional[bool] = ..., title_probability: _Optional[float] = ..., first_person: _Optional[_Iterable[str]] = ..., cross_references: _Optional[_Iterable[str]] = ...) -> None: ...
+    exchanges: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, group: _Optional[str] = ..., temperature: _Optional[float] = ..., min_answer_score: _Optional[int] = ..., min_characters: _Optional[int] = ..., max_characters: _Optional[int] = ..., filtered: _Optional[bool] = ..., title_probability: _Optional[float] = ..., first_person: _Optional[_Iterable[str]] = ..., cross_references: _Optional[_Iterable[str]] = ..., exchanges: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WikihowSource(_message.Message):
     __slots__ = ("pruned_sections",)
@@ -102,12 +93,18 @@ class WikihowSource(_message.Message):
     def __init__(self, pruned_sections: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RedditSource(_message.Message):
-    __slots__ = ("subreddit", "min_score")
+    __slots__ = ("subreddit", "min_score", "min_characters", "max_characters", "prompts_only")
     SUBREDDIT_FIELD_NUMBER: _ClassVar[int]
     MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
+    MIN_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    PROMPTS_ONLY_FIELD_NUMBER: _ClassVar[int]
     subreddit: str
     min_score: int
-    def __init__(self, subreddit: _Optional[str] = ..., min_score: _Optional[int] = ...) -> None: ...
+    min_characters: int
+    max_characters: int
+    prompts_only: bool
+    def __init__(self, subreddit: _Optional[str] = ..., min_score: _Optional[int] = ..., min_characters: _Optional[int] = ..., max_characters: _Optional[int] = ..., prompts_only: _Optional[bool] = ...) -> None: ...
 
 class NaturalInstructionsSource(_message.Message):
     __slots__ = ("categories",)
@@ -116,14 +113,20 @@ class NaturalInstructionsSource(_message.Message):
     def __init__(self, categories: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class AuthoredSource(_message.Message):
-    __slots__ = ("group",)
+    __slots__ = ("group", "tags")
     GROUP_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
     group: str
-    def __init__(self, group: _Optional[str] = ...) -> None: ...
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, group: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DialogueSource(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("origin", "min_turns")
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    MIN_TURNS_FIELD_NUMBER: _ClassVar[int]
+    origin: str
+    min_turns: int
+    def __init__(self, origin: _Optional[str] = ..., min_turns: _Optional[int] = ...) -> None: ...
 
 class ExistingSource(_message.Message):
     __slots__ = ("format",)
@@ -150,15 +153,19 @@ class DecontaminationSpec(_message.Message):
     def __init__(self, enabled: _Optional[bool] = ..., benchmark_corpora: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PiiSpec(_message.Message):
-    __slots__ = ("enabled",)
+    __slots__ = ("enabled", "action")
     ENABLED_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
     enabled: bool
-    def __init__(self, enabled: _Optional[bool] = ...) -> None: ...
+    action: str
+    def __init__(self, enabled: _Optional[bool] = ..., action: _Optional[str] = ...) -> None: ...
 
 class ReviewSpec(_message.Message):
-    __slots__ = ("required", "overlap")
+    __slots__ = ("required", "overlap", "pool")
     REQUIRED_FIELD_NUMBER: _ClassVar[int]
     OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
     required: bool
     overlap: int
-    def __init__(self, required: _Optional[bool] = ..., overlap: _Optional[int] = ...) -> None: ...
+    pool: int
+    def __init__(self, required: _Optional[bool] = ..., overlap: _Optional[int] = ..., pool: _Optional[int] = ...) -> None: ...
