@@ -1,0 +1,1 @@
+"""Judging: studies, judges (people and LLMs), verdicts, statistics and the report."""

@@ -1,0 +1,90 @@
+"""Does a judge simply like long answers, and who wins once that is taken out?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from scipy import special
+
+from services.judging.statistics.estimate import CONFIDENCE, Estimate, FloatArray, IntArray, unknown
+from services.judging.statistics.proportion import normal_quantile, wilson
+from services.judging.statistics.resampling import cluster_means
+
+MODEL = (
+    "logit P(first is better) = a + b tanh(d / s), where d is the difference of the answers' lengths in "
+    "characters and s its standard deviation; the length-controlled win rate is P at d = 0"
+)
+# Keeps the fit finite when length separates wins from losses exactly; no effect on other data.
+_RIDGE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class LengthEffect:
+    """`longer_preferred` leaves out ties and equal lengths; `slope` is b of `MODEL`."""
+
+    longer_preferred: Estimate
+    controlled_win_rate: Estimate
+    slope: Estimate
+
+
+def length_effect(preference: FloatArray, length_difference: FloatArray, prompts: IntArray) -> LengthEffect:
+    """Length bias of one judge on one pair.
+
+    Args:
+        preference: shape (n,), 1 for the first system, 1/2 for neither, 0 for the second.
+        length_difference: shape (n,), characters of the first answer less those of the second.
+        prompts: shape (n,), cluster codes.
+    """
+    if len(preference) == 0:
+        nothing = unknown(MODEL)
+        return LengthEffect(nothing, nothing, nothing)
+    rows, _ = cluster_means(np.stack([preference, length_difference], axis=1), prompts)
+    mean, difference = rows[:, 0], rows[:, 1]
+    decided = (mean != 0.5) & (difference != 0)
+    longer = wilson(
+        float(((mean > 0.5) == (difference > 0))[decided].sum()),
+        int(decided.sum()),
+        "share of decided prompts on which the longer answer won; Wilson score interval",
+    ).excluding({"tie or equal length": int((~decided).sum())})
+    scale = float(difference.std()) or 1.0
+    design = np.stack([np.ones_like(mean), np.tanh(difference / scale)], axis=1)
+    if np.ptp(difference) == 0:
+        design = design[:, :1]
+    coefficients, covariance = fractional_logit(design, mean)
+    z = normal_quantile((1 + CONFIDENCE) / 2)
+
+    def interval(index: int) -> tuple[float, float, float]:
+        half = z * sqrt(max(0.0, float(covariance[index, index])))
+        value = float(coefficients[index])
+        return value, value - half, value + half
+
+    value, low, high = (float(special.expit(end)) for end in interval(0))
+    method = f"{MODEL}; prompt-robust (sandwich) interval"
+    slope = Estimate(*interval(1), len(mean), method) if design.shape[1] == 2 else unknown(method)
+    return LengthEffect(longer, Estimate(value, low, high, len(mean), method), slope)
+
+
+def fractional_logit(design: FloatArray, outcome: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Logistic regression of outcomes in [0, 1] with a robust covariance (Papke and Wooldridge 1996).
+
+    Args:
+        design: shape (n, k).
+        outcome: shape (n,).
+
+    Returns:
+        Coefficients of shape (k,) and their sandwich covariance of shape (k, k).
+    """
+    coefficients = np.zeros(design.shape[1])
+    bread = np.eye(design.shape[1])
+    for _ in range(100):
+        fitted = special.expit(design @ coefficients)
+        bread = (design * (fitted * (1 - fitted))[:, None]).T @ design + _RIDGE * np.eye(len(coefficients))
+        step = np.linalg.solve(bread, design.T @ (outcome - fitted) - _RIDGE * coefficients)
+        coefficients = coefficients + np.clip(step, -5, 5)
+        if np.abs(step).max() < 1e-10:
+            break
+    residual = design * (outcome - special.expit(design @ coefficients))[:, None]
+    inverse = np.linalg.inv(bread)
+    return coefficients, np.asarray(inverse @ (residual.T @ residual) @ inverse)

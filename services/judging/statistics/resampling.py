@@ -1,0 +1,120 @@
+"""Cluster bootstrap over prompts.
+
+Prompts are drawn with replacement and whole: all that was said about one prompt (both orders,
+all samples, all annotators) is one row. Efron and Tibshirani, An Introduction to the Bootstrap,
+chapter 8; percentile intervals, chapter 13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from services.judging.statistics.estimate import CONFIDENCE, Estimate, FloatArray, IntArray, unknown
+
+RESAMPLES = 2000
+# Elements drawn at once, so that memory stays below about 100 MiB whatever the study's size.
+_CHUNK_ELEMENTS = 4_000_000
+# One multinomial cell costs about as much as this many gathers.
+_CELL_COST = 20
+
+
+def cluster_means(values: FloatArray, clusters: IntArray) -> tuple[FloatArray, IntArray]:
+    """The mean row of each cluster.
+
+    Args:
+        values: shape (n, k).
+        clusters: shape (n,), codes that need be neither sorted nor dense.
+
+    Returns:
+        Means of shape (clusters, k), ordered by code, and the number of rows behind each.
+    """
+    codes, inverse, counts = np.unique(clusters, return_inverse=True, return_counts=True)
+    sums = np.stack(
+        [np.bincount(inverse, weights=column, minlength=len(codes)) for column in values.T], axis=1
+    )
+    return sums / counts[:, None], counts.astype(np.int64)
+
+
+def _distinct_rows(rows: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Distinct rows in sorted order with their counts; faster than numpy.unique(axis=0)."""
+    codes = np.zeros(len(rows), dtype=np.int64)
+    for column in rows.T:
+        _, inverse = np.unique(column, return_inverse=True)
+        _, codes = np.unique(codes * (int(inverse.max()) + 1) + inverse, return_inverse=True)
+    _, first, counts = np.unique(codes, return_index=True, return_counts=True)
+    return rows[first], counts.astype(np.int64)
+
+
+def resampled_means(rows: FloatArray, *, resamples: int = RESAMPLES, seed: int = 0) -> FloatArray:
+    """Mean row of each bootstrap resample of the rows.
+
+    Rows of verdicts take few distinct values. How often each value occurs in a resample is
+    multinomial, so drawing those counts is the same bootstrap without drawing n indices each time.
+    The order of the rows does not matter.
+
+    Args:
+        rows: shape (n, k), one row per prompt, n at least 1.
+
+    Returns:
+        Shape (resamples, k).
+    """
+    n = len(rows)
+    distinct, counts = _distinct_rows(rows)
+    generator = np.random.default_rng(seed)
+    if len(distinct) * _CELL_COST <= n or len(distinct) == 1:
+        draws = generator.multinomial(n, counts / n, size=resamples)
+        return np.asarray(draws @ distinct / n, dtype=np.float64)
+    ordered = np.repeat(distinct, counts, axis=0)
+    means = np.empty((resamples, rows.shape[1]))
+    step = max(1, _CHUNK_ELEMENTS // (n * rows.shape[1]))
+    for start in range(0, resamples, step):
+        stop = min(start + step, resamples)
+        means[start:stop] = ordered[generator.integers(0, n, size=(stop - start, n))].mean(axis=1)
+    return means
+
+
+def bootstrap(
+    rows: FloatArray,
+    statistic: Callable[[FloatArray], FloatArray],
+    method: str,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """Estimate a function of the mean row, with its percentile interval.
+
+    Args:
+        rows: shape (n, k), one row per prompt.
+        statistic: maps mean rows of shape (m, k) to values of shape (m,).
+        method: what the value is, in words.
+    """
+    method = f"{method}; bootstrap over prompts, {resamples} resamples"
+    if len(rows) == 0:
+        return unknown(method)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = float(statistic(rows.mean(axis=0, keepdims=True))[0])
+        draws = statistic(resampled_means(rows, resamples=resamples, seed=seed))
+    if np.isnan(value):
+        return unknown(method)
+    low, high = percentile_interval(draws)
+    return Estimate(value, low, high, len(rows), method)
+
+
+def percentile_interval(draws: FloatArray) -> tuple[float, float]:
+    """Central interval of resampled values; resamples where the statistic is undefined are left out."""
+    finite = draws[~np.isnan(draws)]
+    if len(finite) == 0:
+        return float("nan"), float("nan")
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(finite, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def mean_difference(first: FloatArray, second: FloatArray, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """Paired bootstrap of the mean difference of two systems over the same prompts, each of shape (n,)."""
+    return bootstrap(
+        (first - second)[:, None], lambda means: means[:, 0], "mean of paired differences",
+        resamples=resamples, seed=seed,
+    )
