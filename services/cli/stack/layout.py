@@ -1,0 +1,165 @@
+"""Where the local stack keeps its data and which ports it listens on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import socket
+import tempfile
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Self
+
+from services.shared.errors import DataCorrupt, FailedPrecondition, InvalidInput
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEFAULT_PORT_BASE = 7400
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Loopback ports of the stack, all in one block so that two stacks do not meet.
+
+    Those after `ray` belong to the insides of the embedded object store and to metrics.
+    """
+
+    object_store: int
+    curation: int
+    inference: int
+    judging: int
+    replica: int
+    console: int
+    ray: int
+    master: int
+    master_grpc: int
+    volume: int
+    volume_grpc: int
+    filer: int
+    filer_grpc: int
+    object_store_grpc: int
+    admin: int
+    admin_grpc: int
+    curation_metrics: int
+    inference_metrics: int
+    judging_metrics: int
+    console_metrics: int
+
+    @classmethod
+    def from_base(cls, base: int) -> Self:
+        """Ports from `base` upwards; 0 takes free ones wherever they are.
+
+        Raises InvalidInput if the block does not fit above 1024 and below 65536.
+        """
+        count = len(fields(cls))
+        if base == 0:
+            return cls(*free_ports(count))
+        if not 1024 <= base <= 65535 - count:
+            raise InvalidInput("--port-base", base, f"must be 0 or lie in [1024, {65535 - count}]")
+        return cls(*range(base, base + count))
+
+    def check_free(self) -> None:
+        """Raise FailedPrecondition naming the ports that another program holds."""
+        taken = {name: port for name, port in asdict(self).items() if not is_free(port)}
+        if taken:
+            listed = ", ".join(f"{port} ({name.replace('_', ' ')})" for name, port in taken.items())
+            raise FailedPrecondition(
+                f"port {listed} on 127.0.0.1 is taken by another program",
+                remedy="end that program, or choose another block of ports with --port-base 7500 (0 takes free ones)",
+            )
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+@dataclass(frozen=True)
+class StackFile:
+    """`stack.json`: what a stack is made of, so that any later command finds it. Readable by its owner only."""
+
+    ports: Ports
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    ray_token: str = field(default_factory=lambda: secrets.token_hex(32))
+    access_key: str = field(default_factory=lambda: "lima-" + secrets.token_hex(6))
+    secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+
+    @classmethod
+    def read(cls, path: Path) -> StackFile | None:
+        """The stack that was started with this state directory, or None."""
+        try:
+            raw = json.loads(path.read_text())
+            return cls(**{**raw, "ports": Ports(**raw["ports"])})
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataCorrupt(
+                f"{path} cannot be read: {error}", remedy="lima down --purge removes it together with the stack's data"
+            ) from error
+
+    def write(self, path: Path) -> None:
+        scratch = path.with_suffix(".new")
+        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(asdict(self), file, indent=2)
+        scratch.replace(path)
+
+
+@dataclass(frozen=True)
+class StackLayout:
+    """The folders below one state directory."""
+
+    state_dir: Path
+
+    @property
+    def stack_file(self) -> Path:
+        return self.state_dir / "stack.json"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.state_dir / "stack.lock"
+
+    @property
+    def objects(self) -> Path:
+        return self.state_dir / "objects"
+
+    @property
+    def logs(self) -> Path:
+        return self.state_dir / "logs"
+
+    @property
+    def processes(self) -> Path:
+        return self.state_dir / "processes"
+
+    @property
+    def reports(self) -> Path:
+        return self.state_dir / "reports"
+
+    @property
+    def ray_temp(self) -> Path:
+        """Ray's own folder: outside the state directory, because its socket paths may have only 107 characters."""
+        from pathlib import Path
+
+        name = hashlib.sha256(str(self.state_dir.resolve()).encode()).hexdigest()[:10]
+        return Path(tempfile.gettempdir()) / f"lima-ray-{name}"
+
+    def create(self) -> None:
+        for folder in (self.state_dir, self.objects, self.logs, self.processes, self.reports):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,0 +1,110 @@
+"""One background process of the stack: started detached, found again by id and start time, ended with its children."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+STOP_SECONDS = 10.0
+LOG_TAIL_BYTES = 2000
+
+
+@dataclass(frozen=True)
+class ProcessFile:
+    """Remembers a process across commands. The start time tells it from a later process with the same id."""
+
+    path: Path
+
+    def write(self, process: psutil.Process) -> None:
+        self.path.write_text(json.dumps({"pid": process.pid, "created": process.create_time()}))
+
+    def find(self) -> psutil.Process | None:
+        """The process if it still lives, else None."""
+        try:
+            remembered = json.loads(self.path.read_text())
+            process = psutil.Process(remembered["pid"])
+            if process.create_time() != remembered["created"] or process.status() == psutil.STATUS_ZOMBIE:
+                return None
+        except (OSError, ValueError, KeyError, psutil.Error):
+            return None
+        return process
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def start(command: Sequence[str], environment: Mapping[str, str], log: Path, file: ProcessFile) -> psutil.Process:
+    """Start a command that outlives this one, its output going to `log`."""
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+    process = psutil.Process(child.pid)
+    file.write(process)
+    return process
+
+
+def stop(process: psutil.Process) -> None:
+    """Ask a process to end, then its children, then end what is left."""
+    try:
+        family = [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return
+    _, alive = end([process], STOP_SECONDS)
+    end([*alive, *family[1:]], 2.0)
+    for left in family:
+        try:
+            left.kill()
+        except psutil.Error:
+            continue
+
+
+def end(processes: Sequence[psutil.Process], seconds: float) -> tuple[list[psutil.Process], list[psutil.Process]]:
+    for process in processes:
+        try:
+            process.terminate()
+        except psutil.Error:
+            continue
+    gone, alive = psutil.wait_procs(processes, timeout=seconds)
+    return list(gone), list(alive)
+
+
+def stop_by_argument(argument: str) -> None:
+    """End processes that carry `argument` in their command line: those whose parent was killed."""
+    for process in psutil.process_iter(["cmdline"]):
+        if any(argument in word for word in process.info["cmdline"] or []) and process.pid != os.getpid():
+            stop(process)
+
+
+def log_tail(log: Path) -> str:
+    """The last lines of a log, for a message about why its process ended."""
+    try:
+        data = log.read_bytes()
+    except OSError:
+        return ""
+    return data[-LOG_TAIL_BYTES:].decode(errors="replace").strip()
+
+
+def resident_mib(process: psutil.Process) -> float:
+    """Resident memory of a process and its children in MiB; shared pages count in each."""
+    total = 0
+    try:
+        for member in [process, *process.children(recursive=True)]:
+            total += member.memory_info().rss
+    except psutil.Error:
+        pass
+    return total / 2**20

@@ -1,0 +1,179 @@
+"""The local stack as a whole: start what is not running, say what runs, stop it, remove its data.
+
+    with Stack(state_dir).started("object-store", "curation") as settings: ...
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from services.cli.stack import process
+from services.cli.stack.components import COMPONENTS, Component, environment, listening, with_needs
+from services.cli.stack.layout import DEFAULT_PORT_BASE, Ports, StackFile, StackLayout
+from services.shared.errors import FailedPrecondition, Unavailable
+from services.shared.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class ComponentStatus:
+    name: str
+    # "ready", "starting" or "stopped".
+    state: str
+    pid: int | None
+    port: int | None
+    resident_mib: float | None
+    log: Path
+
+
+class Stack:
+    def __init__(self, state_dir: Path) -> None:
+        self.layout = StackLayout(state_dir)
+
+    def file(self) -> StackFile | None:
+        return StackFile.read(self.layout.stack_file)
+
+    def settings(self) -> Settings:
+        """Settings that reach this stack if it exists, else those of the environment alone."""
+        stack = self.file()
+        if stack is None:
+            return Settings(state_dir=self.layout.state_dir)
+        told = environment(self.layout, stack)
+        fields = {
+            name.removeprefix("LIMA_").lower(): value for name, value in told.items() if name.startswith("LIMA_")
+        }
+        return Settings(**fields)
+
+    def environment(self) -> dict[str, str]:
+        """What a child process needs to be a part of this stack. The stack file must exist."""
+        stack = self.file()
+        if stack is None:
+            raise FailedPrecondition("no stack was started here", remedy="lima up")
+        return environment(self.layout, stack)
+
+    def running(self) -> list[str]:
+        return [name for name in COMPONENTS if self.process_file(name).find() is not None]
+
+    def status(self) -> list[ComponentStatus]:
+        stack = self.file()
+        return [self.component_status(component, stack) for component in COMPONENTS.values()]
+
+    def start(self, *names: str, port_base: int | None = None) -> list[str]:
+        """Start the named components and what they need; return those that were not running before.
+
+        Raises FailedPrecondition for a taken port, Unavailable for a program that does not come up.
+        """
+        with self.lock():
+            self.layout.create()
+            stack = self.stack_file(port_base)
+            started = [component for component in with_needs(names) if self.launch(component, stack)]
+            for component in with_needs(names):
+                self.wait(component, stack)
+            return [component.name for component in started]
+
+    def stop(self, *names: str) -> list[str]:
+        """End the named components, or all; return those that were running."""
+        stopped = []
+        for name in reversed(list(COMPONENTS)):
+            if names and name not in names:
+                continue
+            file = self.process_file(name)
+            running = file.find()
+            if running is not None:
+                process.stop(running)
+                stopped.append(name)
+            if name == "ray" and self.layout.ray_temp.exists():
+                process.stop_by_argument(str(self.layout.ray_temp))
+            file.remove()
+        return stopped
+
+    def purge(self) -> None:
+        """Remove everything the stack ever wrote on this machine."""
+        for folder in (self.layout.ray_temp, self.layout.state_dir):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def process_file(self, name: str) -> process.ProcessFile:
+        return process.ProcessFile(self.layout.processes / f"{name}.json")
+
+    def log(self, name: str) -> Path:
+        return self.layout.logs / f"{name}.log"
+
+    def stack_file(self, port_base: int | None) -> StackFile:
+        stack = self.file()
+        if stack is not None and (self.running() or port_base is None):
+            return stack
+        ports = Ports.from_base(DEFAULT_PORT_BASE if port_base is None else port_base)
+        ports.check_free()
+        # Keys stay as they were: the object store's data was written under them.
+        stack = StackFile(ports) if stack is None else StackFile(**{**vars(stack), "ports": ports})
+        stack.write(self.layout.stack_file)
+        return stack
+
+    def launch(self, component: Component, stack: StackFile) -> bool:
+        file = self.process_file(component.name)
+        if file.find() is not None:
+            return False
+        if component.name == "ray":
+            # A killed head leaves its helpers behind, and they would answer for the new one.
+            process.stop_by_argument(str(self.layout.ray_temp))
+        for need in component.needs:
+            self.wait(COMPONENTS[need], stack)
+        if component.is_ready(stack.ports):
+            raise FailedPrecondition(
+                f"port {component.port(stack.ports)} ({component.name}) on 127.0.0.1 is taken by another program",
+                remedy="end that program, or: lima down, then lima up --port-base 7500",
+            )
+        command = component.command(self.layout, stack)
+        told = environment(self.layout, stack) | listening(component, stack.ports)
+        process.start(command, told, self.log(component.name), file)
+        return True
+
+    def wait(self, component: Component, stack: StackFile) -> None:
+        deadline = time.monotonic() + component.seconds
+        while not component.is_ready(stack.ports):
+            if self.process_file(component.name).find() is None:
+                self.fail(component, "ended while it started")
+            if time.monotonic() > deadline:
+                self.fail(component, f"was not ready after {component.seconds:.0f} s")
+            time.sleep(POLL_SECONDS)
+
+    def fail(self, component: Component, what: str) -> None:
+        log = self.log(component.name)
+        raise Unavailable(
+            f"{component.name} {what}. The end of {log}:\n{process.log_tail(log)}",
+            remedy="mend what the log names, then run the same command again; lima doctor checks this machine",
+        )
+
+    def component_status(self, component: Component, stack: StackFile | None) -> ComponentStatus:
+        running = self.process_file(component.name).find()
+        ready = running is not None and stack is not None and component.is_ready(stack.ports)
+        return ComponentStatus(
+            name=component.name,
+            state="ready" if ready else "stopped" if running is None else "starting",
+            pid=running.pid if running else None,
+            port=component.port(stack.ports) if stack and running else None,
+            resident_mib=process.resident_mib(running) if running else None,
+            log=self.log(component.name),
+        )
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the right to start processes; a second `lima up` at the same moment waits for the first."""
+        self.layout.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self.layout.lock_file, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
