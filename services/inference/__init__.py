@@ -1,0 +1,1 @@
+"""Inference: the one place where a prompt meets a model."""

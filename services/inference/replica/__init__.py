@@ -1,0 +1,1 @@
+"""The Ray Serve application: what runs next to the weights."""

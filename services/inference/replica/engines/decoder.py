@@ -1,0 +1,255 @@
+"""The forward pass of Llama-family models (Llama, Mistral, Qwen2, Qwen3) on the CPU, over slots of a static cache.
+
+Weights are fused (query, key and value in one product, gate and up in another) and read from the
+safetensors files directly; keys and values live in one preallocated cache with a slot per request.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from transformers import AutoConfig, PretrainedConfig
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+from services.inference.replica.engines.linear import BlockedLinear, probe_block_size
+
+SUPPORTED = ("llama", "mistral", "qwen2", "qwen3")
+
+
+class UnsupportedModel(ValueError):
+    """The folder holds an architecture that this engine does not run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes read from `config.json`; `context` is the longest text, prompt and output together, in tokens."""
+
+    layers: int
+    hidden: int
+    inner: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    vocabulary: int
+    context: int
+    epsilon: float
+
+    @classmethod
+    def of(cls, config: PretrainedConfig) -> Shape:
+        if config.model_type not in SUPPORTED:
+            raise UnsupportedModel(
+                f"model_type {config.model_type!r} is not one of {', '.join(SUPPORTED)}: load it with engine "
+                "'transformers' or 'vllm'"
+            )
+        if getattr(config, "hidden_act", "silu") != "silu":
+            raise UnsupportedModel(f"hidden_act {config.hidden_act!r} is not 'silu': load it with engine 'transformers'")
+        context = config.max_position_embeddings
+        # Within its window sliding attention is plain attention, so the window bounds what we serve exactly.
+        if getattr(config, "use_sliding_window", config.model_type == "mistral"):
+            context = min(context, getattr(config, "sliding_window", None) or context)
+        return cls(
+            layers=config.num_hidden_layers,
+            hidden=config.hidden_size,
+            inner=config.intermediate_size,
+            heads=config.num_attention_heads,
+            kv_heads=config.num_key_value_heads,
+            head_size=getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
+            vocabulary=config.vocab_size,
+            context=context,
+            epsilon=config.rms_norm_eps,
+        )
+
+
+class Weights:
+    """Tensors of a Hugging Face folder by name, read one at a time from its safetensors files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = {}
+        for path in sorted(folder.glob("*.safetensors")):
+            file = safe_open(path, framework="pt")
+            self._files.update(dict.fromkeys(file.keys(), file))
+        if not self._files:
+            raise UnsupportedModel(f"{folder.name} holds no safetensors file: register the model again")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._files
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        return self._files[name].get_tensor(name).float()
+
+    def get(self, name: str) -> torch.Tensor | None:
+        return self[name] if name in self else None
+
+    def parameter_count(self) -> int:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name, file in self._files.items())
+
+
+@dataclass(slots=True)
+class Layer:
+    input_norm: torch.Tensor
+    qkv: BlockedLinear
+    query_norm: torch.Tensor | None
+    key_norm: torch.Tensor | None
+    output: BlockedLinear
+    inner_norm: torch.Tensor
+    gate_up: BlockedLinear
+    down: BlockedLinear
+
+
+class Cache:
+    """Keys and values: [layer, slot, kv head, position, head size]. Memory is taken as positions are first written."""
+
+    def __init__(self, shape: Shape, slots: int, capacity: int) -> None:
+        self.capacity = capacity
+        size = (shape.layers, slots, shape.kv_heads, capacity, shape.head_size)
+        # numpy's zeros are lazily mapped pages; torch's are written out at once.
+        self.keys = torch.from_numpy(np.zeros(size, dtype=np.float32))
+        self.values = torch.from_numpy(np.zeros(size, dtype=np.float32))
+
+    def copy_prefix(self, source: int, target: int, length: int) -> None:
+        self.keys[:, target, :, :length] = self.keys[:, source, :, :length]
+        self.values[:, target, :, :length] = self.values[:, source, :, :length]
+
+
+class Decoder:
+    """Hidden states and logits of tokens at given slots and positions."""
+
+    def __init__(self, folder: Path) -> None:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        self.shape = shape = Shape.of(config)
+        weights = Weights(folder)
+        self.parameter_count = weights.parameter_count()
+        qkv_width = (shape.heads + 2 * shape.kv_heads) * shape.head_size
+        block = probe_block_size(
+            {
+                (qkv_width, shape.hidden),
+                (shape.hidden, shape.heads * shape.head_size),
+                (2 * shape.inner, shape.hidden),
+                (shape.hidden, shape.inner),
+                (shape.vocabulary, shape.hidden),
+            }
+        )
+        self.row_stable = block is not None
+        block = block or max(shape.inner, shape.hidden)
+        self.layers = [_layer(weights, index, block) for index in range(shape.layers)]
+        self.final_norm = weights["model.norm.weight"]
+        tied = config.tie_word_embeddings or "lm_head.weight" not in weights
+        self.head = BlockedLinear(weights["model.embed_tokens.weight" if tied else "lm_head.weight"], block)
+        self.embedding = None if tied else weights["model.embed_tokens.weight"]
+        rope = LlamaRotaryEmbedding(config)
+        cos, sin = rope(torch.zeros(1), torch.arange(shape.context)[None])
+        self.cos, self.sin = cos[0].contiguous(), sin[0].contiguous()
+
+    def cache(self, slots: int, capacity: int) -> Cache:
+        return Cache(self.shape, slots, capacity)
+
+    def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
+        """[rows] -> [rows, hidden]."""
+        if self.embedding is not None:
+            return self.embedding[token_ids]
+        # Tied: the output layer's transposed blocks hold the same numbers, and one copy is enough.
+        return torch.cat([block.index_select(1, token_ids) for block in self.head.blocks]).t().contiguous()
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[rows >= 2, hidden] -> [rows, vocabulary]."""
+        return self.head(F.rms_norm(hidden, (self.shape.hidden,), self.final_norm, self.shape.epsilon))
+
+    def prefill(self, cache: Cache, slot: int, start: int, token_ids: torch.Tensor) -> torch.Tensor:
+        """Runs tokens [rows >= 2] of one slot at positions start, start + 1, ...; returns hidden [rows, hidden]."""
+        rows = len(token_ids)
+        end = start + rows
+        mask = torch.ones(rows, end, dtype=torch.bool).tril_(diagonal=start)
+        mask = torch.zeros(rows, end).masked_fill_(~mask, -torch.inf)[None, None]
+        hidden = self.embed(token_ids)
+        cos, sin = self.cos[start:end, None], self.sin[start:end, None]
+        for index, layer in enumerate(self.layers):
+            query, key, value = self._project(layer, hidden, cos, sin)
+            keys, values = cache.keys[index, slot], cache.values[index, slot]
+            keys[:, start:end] = key.transpose(0, 1)
+            values[:, start:end] = value.transpose(0, 1)
+            attended = F.scaled_dot_product_attention(
+                query.transpose(0, 1)[None],
+                keys[None, :, :end],
+                values[None, :, :end],
+                attn_mask=mask,
+                enable_gqa=self.shape.heads != self.shape.kv_heads,
+            )
+            hidden = self._finish(layer, hidden, attended[0].transpose(0, 1))
+        return hidden
+
+    def decode(self, cache: Cache, token_ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """One token for each of the first `rows` slots: [rows >= 2] ids and positions -> hidden [rows, hidden]."""
+        rows, end = len(token_ids), int(positions.max()) + 1
+        mask = torch.zeros(rows, 1, 1, end).masked_fill_(
+            torch.arange(end)[None, None, None] > positions[:, None, None, None], -torch.inf
+        )
+        hidden = self.embed(token_ids)
+        cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
+        slots = torch.arange(rows)
+        group = self.shape.heads // self.shape.kv_heads
+        for index, layer in enumerate(self.layers):
+            query, key, value = self._project(layer, hidden, cos, sin)
+            keys, values = cache.keys[index, :rows], cache.values[index, :rows]
+            keys[slots, :, positions] = key
+            values[slots, :, positions] = value
+            # The query heads that share a key head stand as rows of one product.
+            attended = F.scaled_dot_product_attention(
+                query.view(rows, self.shape.kv_heads, group, self.shape.head_size),
+                keys[:, :, :end],
+                values[:, :, :end],
+                attn_mask=mask,
+            )
+            hidden = self._finish(layer, hidden, attended)
+        return hidden
+
+    def _project(
+        self, layer: Layer, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Query [rows, heads, size], key and value [rows, kv heads, size], position already in query and key."""
+        shape = self.shape
+        normed = F.rms_norm(hidden, (shape.hidden,), layer.input_norm, shape.epsilon)
+        mixed = layer.qkv(normed).view(len(hidden), -1, shape.head_size)
+        turned, value = mixed.split((shape.heads + shape.kv_heads, shape.kv_heads), dim=1)
+        if layer.query_norm is not None and layer.key_norm is not None:
+            query, key = turned.split((shape.heads, shape.kv_heads), dim=1)
+            query = F.rms_norm(query, (shape.head_size,), layer.query_norm, shape.epsilon)
+            key = F.rms_norm(key, (shape.head_size,), layer.key_norm, shape.epsilon)
+            turned = torch.cat((query, key), dim=1)
+        low, high = turned.chunk(2, dim=-1)
+        turned = turned * cos + torch.cat((-high, low), dim=-1) * sin
+        query, key = turned.split((shape.heads, shape.kv_heads), dim=1)
+        return query, key, value
+
+    def _finish(self, layer: Layer, hidden: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        shape = self.shape
+        hidden = layer.output(attended.reshape(len(hidden), shape.heads * shape.head_size), residual=hidden)
+        normed = F.rms_norm(hidden, (shape.hidden,), layer.inner_norm, shape.epsilon)
+        gate, up = layer.gate_up(normed).chunk(2, dim=-1)
+        return layer.down(F.silu(gate).mul_(up), residual=hidden)
+
+
+def _layer(weights: Weights, index: int, block: int) -> Layer:
+    at = f"model.layers.{index}."
+
+    def linear(*names: str) -> BlockedLinear:
+        weight = torch.cat([weights[f"{at}{name}.weight"] for name in names])
+        biases = [weights.get(f"{at}{name}.bias") for name in names]
+        found = [bias for bias in biases if bias is not None]
+        return BlockedLinear(weight, block, torch.cat(found) if len(found) == len(names) else None)
+
+    return Layer(
+        input_norm=weights[f"{at}input_layernorm.weight"],
+        qkv=linear("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+        query_norm=weights.get(f"{at}self_attn.q_norm.weight"),
+        key_norm=weights.get(f"{at}self_attn.k_norm.weight"),
+        output=linear("self_attn.o_proj"),
+        inner_norm=weights[f"{at}post_attention_layernorm.weight"],
+        gate_up=linear("mlp.gate_proj", "mlp.up_proj"),
+        down=linear("mlp.down_proj"),
+    )
