@@ -85,7 +85,9 @@ LIMA: curate a thousand examples, fine-tune, serve, and find out honestly how go
 
 EPILOG = "Exit codes: 0 done, 1 failed, 2 bad input, 3 not found, 4 unreachable, 5 not possible now, 130 interrupted."
 
-app = typer.Typer(cls=LazyGroup, help=HELP, epilog=EPILOG, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(
+    cls=LazyGroup, help=HELP, epilog=EPILOG, no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
 
 
 @app.callback()

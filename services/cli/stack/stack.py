@@ -1,6 +1,6 @@
 """The local stack as a whole: start what is not running, say what runs, stop it, remove its data.
 
-    with Stack(state_dir).started("object-store", "curation") as settings: ...
+with Stack(state_dir).started("object-store", "curation") as settings: ...
 """
 
 from __future__ import annotations
@@ -50,9 +50,7 @@ class Stack:
         if stack is None:
             return Settings(state_dir=self.layout.state_dir)
         told = environment(self.layout, stack)
-        fields = {
-            name.removeprefix("LIMA_").lower(): value for name, value in told.items() if name.startswith("LIMA_")
-        }
+        fields = {name.removeprefix("LIMA_").lower(): value for name, value in told.items() if name.startswith("LIMA_")}
         return Settings(**fields)
 
     def environment(self) -> dict[str, str]:

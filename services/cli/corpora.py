@@ -1,0 +1,55 @@
+"""Local dumps on their way into the store: hashed, uploaded, and imported as a corpus."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from services.shared.digest import digest_file, digest_json
+from services.shared.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lima.curation.v1.curation_pb2 import Corpus
+    from services.cli.client import Services
+    from services.cli.output import Progress
+
+
+def corpus_files(folder: Path) -> dict[str, Path]:
+    """Relative name to path of every file of a corpus, which may also be a single file.
+
+    Raises InvalidInput if there is none. Links are followed only inside the folder.
+    """
+    if folder.is_file():
+        return {folder.name: folder}
+    root = folder.resolve()
+    files = {
+        str(path.relative_to(folder)): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.resolve().is_relative_to(root)
+    }
+    if not files:
+        raise InvalidInput("corpus folder", str(folder), "holds no file", remedy="put the dumps there first")
+    return files
+
+
+def folder_digest(folder: Path) -> str:
+    """Of names and contents; where the folder lies and when its files changed does not matter."""
+    return digest_json({name: digest_file(path) for name, path in corpus_files(folder).items()})
+
+
+async def import_folder(services: Services, name: str, folder: Path, progress: Progress) -> Corpus:
+    """Upload a folder and import it as the corpus `name`. The same content gives the same corpus."""
+    from lima.curation.v1.curation_pb2 import Corpus, ImportCorpusRequest
+
+    files = corpus_files(folder)
+    prefix = f"uploads/{name}/{await asyncio.to_thread(folder_digest, folder)}"
+    for index, (relative, path) in enumerate(files.items()):
+        progress.update("uploading", index, len(files), "files")
+        await asyncio.to_thread(services.store.put_file, f"{prefix}/{relative}", path)
+    request = ImportCorpusRequest(corpus_id=name, source_uri=services.store.uri(prefix))
+    operation = await services.curation.ImportCorpus(request)
+    corpus = await services.follow("curation", operation, Corpus(), progress)
+    await asyncio.to_thread(services.store.delete_prefix, f"{prefix}/")
+    return corpus
