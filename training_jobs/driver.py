@@ -1,0 +1,184 @@
+"""Starts a run, on Ray or in this process; does nothing when it is complete. Imports torch only when it must."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from services.shared.errors import Cancelled, FailedPrecondition, LimaError, Unavailable
+from services.shared.records import RunPhase, RunStatus
+from services.shared.settings import Settings
+from training_jobs.run_folder import RunFolder
+from training_jobs.spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from training_jobs.engines.base import Engine
+    from training_jobs.model import Trainee
+
+_log = structlog.get_logger()
+
+
+def run(spec: TrainingSpec, settings: Settings) -> RunStatus:
+    """Train to the end, from where an earlier attempt of the same spec stopped. Returns the final status.
+
+    Raises:
+        FailedPrecondition: the name belongs to another run, or training cannot go on.
+        Conflict: another live process computes this run.
+        Cancelled: somebody asked the run to stop; its state is saved.
+        LimaError: what else a person must mend; it is in the run's status too.
+    """
+    folder = RunFolder.open(spec.run, spec.output, settings)
+    folder.claim(spec)
+    if folder.is_complete():
+        return _status(folder)
+    with folder.lease(), _termination(folder):
+        folder.storage.delete(folder.key("stop.json"))
+        if folder.status() is None:
+            folder.write_status(RunStatus(run=spec.run, phase=RunPhase.PENDING, updated=datetime.now(UTC)))
+        try:
+            (_run_bare if spec.compute.engine == "bare" else _run_on_ray)(spec, settings)
+        except LimaError as error:
+            _record_failure(folder, error)
+            raise
+    status = _status(folder)
+    if status.phase is not RunPhase.SUCCEEDED:
+        raise Cancelled(f"run {spec.run!r} was stopped at step {status.step}", "start the same spec again to go on")
+    return status
+
+
+def _status(folder: RunFolder) -> RunStatus:
+    status = folder.status()
+    assert status is not None
+    return status
+
+
+def _record_failure(folder: RunFolder, error: LimaError) -> None:
+    status = _status(folder)
+    if status.phase is RunPhase.FAILED:
+        return
+    changes = {"phase": RunPhase.FAILED, "message": str(error), "eta_seconds": None, "updated": datetime.now(UTC)}
+    folder.write_status(status.model_copy(update=changes))
+
+
+@contextmanager
+def _termination(folder: RunFolder) -> Iterator[None]:
+    """SIGTERM (a preempted node, a deleted pod) asks the run to save its state and stop."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(_number: int, _frame: object) -> None:
+        _log.warning("terminating", run=folder.run)
+        # Off the signal handler: the main thread may be inside the same storage client.
+        threading.Thread(target=folder.ask_to_stop, args=("preempted",)).start()
+
+    before = signal.signal(signal.SIGTERM, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run_bare(spec: TrainingSpec, settings: Settings) -> None:
+    from training_jobs import worker
+    from training_jobs.loop import Stopped
+
+    try:
+        worker.train(spec, settings, bare_engine)
+    except Stopped:
+        _log.info("stopped", run=spec.run)
+
+
+def bare_engine(trainee: Trainee, spec: TrainingSpec) -> Engine:
+    import torch
+
+    from training_jobs.engines.bare import BareEngine
+
+    device = torch.device("cuda" if spec.compute.gpus_per_worker else "cpu")
+    return BareEngine(trainee, spec.recipe, device)
+
+
+def zero_engine(trainee: Trainee, spec: TrainingSpec) -> Engine:
+    from training_jobs.engines.zero import ZeroEngine
+
+    return ZeroEngine(trainee, spec.recipe, spec.compute)
+
+
+def ray_worker(config: dict[str, Any]) -> None:
+    """What Ray Train runs on each worker. A fault that a person must mend is recorded, not retried."""
+    from training_jobs import worker
+    from training_jobs.loop import Stopped
+
+    spec, settings = config["spec"], config["settings"]
+    try:
+        worker.train(spec, settings, zero_engine)
+    except Stopped:
+        _log.info("stopped", run=spec.run)
+    except LimaError as error:
+        _record_failure(RunFolder.open(spec.run, spec.output, settings), error)
+
+
+def _run_on_ray(spec: TrainingSpec, settings: Settings) -> None:
+    import ray
+    from ray.train.v2.api.exceptions import TrainingFailedError
+
+    started_here = _connect()
+    try:
+        _trainer(spec, settings).fit()
+    except TrainingFailedError as error:
+        raise Unavailable(
+            f"a worker was lost {spec.compute.max_restarts + 1} times: {error}",
+            "read the worker's log, then start the same spec again: it continues",
+        ) from error
+    finally:
+        if started_here:
+            ray.shutdown()
+    status = RunFolder.open(spec.run, spec.output, settings).status()
+    if status is not None and status.phase is RunPhase.FAILED:
+        message, _, remedy = status.message.partition("\nremedy: ")
+        raise FailedPrecondition(message, remedy)
+
+
+def _connect() -> bool:
+    """Join the Ray of RAY_ADDRESS, or start a local one. True when this process started it."""
+    import ray
+
+    if ray.is_initialized():
+        return False
+    address = os.environ.get("RAY_ADDRESS", "")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    # Ray makes its workers nice by default; on a busy machine they then miss their health checks.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    ray.init(address=address or "local", include_dashboard=False if not address else None, log_to_driver=False)
+    return not address
+
+
+def _trainer(spec: TrainingSpec, settings: Settings) -> Any:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    compute = spec.compute
+    workers: Any = compute.workers
+    if compute.min_workers is not None and compute.min_workers < compute.workers:
+        workers = (compute.min_workers, compute.workers)
+    on_gpu = compute.gpus_per_worker > 0
+    resources = {"CPU": compute.cpus_per_worker, **({"GPU": float(compute.gpus_per_worker)} if on_gpu else {})}
+    return TorchTrainer(
+        ray_worker,
+        train_loop_config={"spec": spec, "settings": settings},
+        torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
+        scaling_config=ScalingConfig(num_workers=workers, use_gpu=on_gpu, resources_per_worker=resources),
+        run_config=RunConfig(
+            name=spec.run,
+            storage_path=str(settings.state_dir.absolute() / "training" / "ray"),
+            failure_config=FailureConfig(max_failures=compute.max_restarts),
+        ),
+    )

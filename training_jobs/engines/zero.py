@@ -1,0 +1,151 @@
+"""DeepSpeed ZeRO 0 to 3 over the process group that Ray Train has set up.
+
+The step's micro-batches differ in number from step to step, so accumulation boundaries are set by hand, and the
+loss comes in already normalised over the whole step: only DeepSpeed's mean over ranks is undone here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from training_jobs.engines.base import MOMENTS, WEIGHT
+from training_jobs.model import Batch, Trainee
+from training_jobs.recipe import optimizer
+from training_jobs.spec import Compute, Recipe
+
+
+def deepspeed_config(recipe: Recipe, compute: Compute, world_size: int) -> dict[str, Any]:
+    """DeepSpeed's settings; the step's size and the learning rate stay in our hands."""
+    zero: dict[str, Any] = {"stage": compute.zero_stage, "overlap_comm": compute.gpus_per_worker > 0}
+    if compute.offload_optimizer:
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": compute.gpus_per_worker > 0}
+    if compute.offload_parameters:
+        zero["offload_param"] = {"device": "cpu", "pin_memory": compute.gpus_per_worker > 0}
+    if compute.zero_stage == 3:
+        zero["zero_hpz_partition_size"] = compute.hpz_partition_size
+        zero["zero_quantized_weights"] = compute.quantized_weights
+        zero["zero_quantized_gradients"] = compute.quantized_gradients
+    return {
+        "train_batch_size": world_size,
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": recipe.gradient_clip or 0.0,
+        "zero_allow_untested_optimizer": True,
+        # AdamW comes from torch; DeepSpeed's own would be compiled on first use.
+        "zero_force_ds_cpu_optimizer": False,
+        "zero_optimization": zero,
+        "bf16": {"enabled": recipe.precision == "bf16"},
+        "steps_per_print": 2**31,
+    }
+
+
+def initialise(trainee: Trainee, recipe: Recipe, compute: Compute) -> Any:
+    os.environ.setdefault("DS_ACCELERATOR", "cuda" if compute.gpus_per_worker else "cpu")
+    import deepspeed
+
+    if not compute.gpus_per_worker:
+        # DeepSpeed would compile a shared-memory all-reduce for CPUs on first use (85 CPU-seconds, and a lock that
+        # a killed build leaves behind). Gloo does the same job.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    engine, *_ = deepspeed.initialize(
+        model=trainee,
+        optimizer=optimizer([p for p in trainee.parameters() if p.requires_grad], recipe),
+        config=deepspeed_config(recipe, compute, dist.get_world_size()),
+    )
+    return engine
+
+
+class ZeroEngine:
+    def __init__(self, trainee: Trainee, recipe: Recipe, compute: Compute) -> None:
+        self.rank = dist.get_rank()
+        self.world_size = dist.get_world_size()
+        self._engine = initialise(trainee, recipe, compute)
+        self.device = torch.device(self._engine.device)
+        self._stage = compute.zero_stage
+        self._sharded = hasattr(self._engine.optimizer, "optimizer")
+        self._params = dict(trainee.model.named_parameters())
+
+    def accumulate(self, batch: Batch, *, last: bool) -> torch.Tensor:
+        self._engine.train()
+        self._engine.set_gradient_accumulation_boundary(last)
+        loss: torch.Tensor = self._engine(batch.to(self.device))
+        self._engine.backward(loss * self.world_size)
+        return loss.detach()
+
+    def update(self, learning_rate: float) -> float:
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._engine.step()
+        return float(self._engine.get_global_grad_norm())
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> torch.Tensor:
+        self._engine.eval()
+        loss: torch.Tensor = self._engine(batch.to(self.device))
+        return loss
+
+    def sum(self, value: torch.Tensor) -> float:
+        total = value.detach().clone().float().to(self.device)
+        dist.all_reduce(total)
+        return float(total)
+
+    def barrier(self) -> None:
+        dist.barrier()
+
+    def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        import deepspeed
+
+        for name, param in self._params.items():
+            gathered = deepspeed.zero.GatheredParameters([param]) if self._stage == 3 else nullcontext()
+            with gathered:
+                yield name, param.detach()
+
+    def state(self) -> Iterator[tuple[str, torch.Tensor]]:
+        for name, param in self._params.items():
+            if param.requires_grad:
+                for part in (WEIGHT, *MOMENTS):
+                    yield f"{part}/{name}", self._get(param, part)
+
+    def load_state(self, read: Callable[[str], torch.Tensor], updates: int) -> None:
+        with torch.no_grad():
+            for name, param in self._params.items():
+                if param.requires_grad:
+                    for part in (WEIGHT, *MOMENTS):
+                        self._set(param, part, read(f"{part}/{name}"))
+            for state in self._adam().state.values():
+                # AdamW counts its steps per parameter; the count corrects the moments' bias.
+                state["step"] = torch.tensor(float(updates))
+
+    def _adam(self) -> torch.optim.Optimizer:
+        adam = self._engine.optimizer.optimizer if self._sharded else self._engine.optimizer
+        assert isinstance(adam, torch.optim.Optimizer)
+        return adam
+
+    def _get(self, param: torch.nn.Parameter, part: str) -> torch.Tensor:
+        from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
+
+        if not self._sharded:
+            return param.detach() if part == WEIGHT else self._adam().state[param][part]
+        value = safe_get_full_fp32_param(param) if part == WEIGHT else safe_get_full_optimizer_state(param, part)
+        assert isinstance(value, torch.Tensor)
+        return value
+
+    def _set(self, param: torch.nn.Parameter, part: str, value: torch.Tensor) -> None:
+        from deepspeed.utils import safe_set_full_fp32_param, safe_set_full_optimizer_state
+
+        value = value.to(self.device)
+        if not self._sharded:
+            if part == WEIGHT:
+                param.copy_(value)
+            else:
+                self._adam().state[param][part] = value.clone()
+        elif part == WEIGHT:
+            safe_set_full_fp32_param(param, value)
+        else:
+            safe_set_full_optimizer_state(param, value, part)

@@ -1,0 +1,70 @@
+"""What a run tells the world while it goes on: status.json, metrics.jsonl and TensorBoard files. Rank 0 only."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from services.shared.records import MetricsRow, RunPhase, RunStatus
+from training_jobs.run_folder import RunFolder
+from training_jobs.store_sync import Uploader
+from training_jobs.tracking import Tracker
+
+# Small objects are sent at most this often; their last state always is.
+PUBLISH_SECONDS = 2.0
+
+
+class Journal:
+    def __init__(self, run: RunFolder, uploader: Uploader, tracker: Tracker, status: RunStatus) -> None:
+        self._run = run
+        self._uploader = uploader
+        self._tracker = tracker
+        self.status = status
+        self._rows = [row for row in run.metrics() if row.step <= status.step]
+        self._published = 0.0
+
+    def record(self, row: MetricsRow) -> None:
+        self._rows.append(row)
+        self._tracker.record(row)
+
+    def update(self, *, now: bool = False, **changes: Any) -> None:
+        """Change the status; it is published at once, or when enough time has passed."""
+        self.status = self.status.model_copy(update={**changes, "updated": datetime.now(UTC)})
+        if now or time.monotonic() - self._published >= PUBLISH_SECONDS:
+            self._publish()
+
+    def finish(self, phase: RunPhase, message: str = "") -> None:
+        """Publish the last status, after everything before it has arrived. Raises when uploads failed."""
+        self._publish()
+        self._tracker.close()
+        self._uploader.drain()
+        self.status = self.status.model_copy(
+            update={"phase": phase, "message": message, "eta_seconds": None, "updated": datetime.now(UTC)}
+        )
+        self._run.write_status(self.status)
+
+    def _publish(self) -> None:
+        self._published = time.monotonic()
+        lines = "".join(row.model_dump_json() + "\n" for row in self._rows)
+        self._uploader.put_bytes(self._run.key("metrics.jsonl"), lines.encode())
+        self._uploader.put_bytes(self._run.key("status.json"), self.status.model_dump_json(indent=1).encode())
+        for path in self._tracker.files():
+            self._uploader.put_bytes(self._run.key(f"tensorboard/{path.name}"), path.read_bytes())
+
+
+def restarted(run: RunFolder, step: int, totals: dict[str, Any]) -> RunStatus:
+    """The status of a run that starts or goes on at `step`."""
+    before = run.status()
+    restarts = before.restarts + 1 if before is not None and before.phase is not RunPhase.PENDING else 0
+    return RunStatus(
+        run=run.run,
+        phase=RunPhase.RUNNING,
+        step=step,
+        restarts=restarts,
+        last_checkpoint=before.last_checkpoint if before else "",
+        updated=datetime.now(UTC),
+        **totals,
+    )
+
+

@@ -1,0 +1,174 @@
+"""runs/<run>/ in the store: what is in it, and how to read and claim it. Imports no torch.
+
+    run.json      the resolved spec and its identity       status.json   services.shared.records.RunStatus
+    metrics.jsonl one MetricsRow a line                    lease.json    who computes it now
+    stop.json     somebody asks it to stop                 selection.json which checkpoint was chosen, and why
+    checkpoints/epoch-NN/, state/step-NNNNNN/, tensorboard/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from services.shared.errors import Conflict, FailedPrecondition, NotFound
+from services.shared.records import MetricsRow, RunPhase, RunStatus
+from services.shared.settings import Settings
+from training_jobs.spec import TrainingSpec
+from training_jobs.storage import Storage, locate
+
+LEASE_SECONDS = 60.0
+HEARTBEAT_SECONDS = 10.0
+StopReason = Literal["cancelled", "preempted"]
+
+
+class RunFolder:
+    def __init__(self, storage: Storage, prefix: str, run: str) -> None:
+        self.storage = storage
+        self.prefix = prefix
+        self.run = run
+
+    @classmethod
+    def open(cls, run: str, output: str, settings: Settings) -> RunFolder:
+        base = output or f"s3://{settings.object_store_bucket}/runs"
+        storage, prefix = locate(f"{base.rstrip('/')}/{run}", settings)
+        return cls(storage, prefix, run)
+
+    def key(self, name: str) -> str:
+        return f"{self.prefix}/{name}"
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        try:
+            value = json.loads(self.storage.get_bytes(self.key(name)))
+        except NotFound:
+            return None
+        return value if isinstance(value, dict) else None
+
+    def write_json(self, name: str, value: object) -> None:
+        self.storage.put_bytes(self.key(name), json.dumps(value, indent=1, sort_keys=True).encode())
+
+    def status(self) -> RunStatus | None:
+        try:
+            return RunStatus.model_validate_json(self.storage.get_bytes(self.key("status.json")))
+        except NotFound:
+            return None
+
+    def write_status(self, status: RunStatus) -> None:
+        self.storage.put_bytes(self.key("status.json"), status.model_dump_json(indent=1).encode())
+
+    def metrics(self) -> list[MetricsRow]:
+        try:
+            lines = self.storage.get_bytes(self.key("metrics.jsonl")).splitlines()
+        except NotFound:
+            return []
+        return [MetricsRow.model_validate_json(line) for line in lines]
+
+    def checkpoint_names(self) -> list[str]:
+        """The complete ones, oldest first: "epoch-01", ..."""
+        names = sorted(self.storage.list_folders(self.key("checkpoints")))
+        return [name for name in names if self.storage.get_manifest(self.key(f"checkpoints/{name}")) is not None]
+
+    def state_steps(self) -> list[int]:
+        """Optimiser steps of the complete full states, oldest first."""
+        steps = sorted(int(name.removeprefix("step-")) for name in self.storage.list_folders(self.key("state")))
+        return [step for step in steps if self.storage.get_manifest(self.key(state_name(step))) is not None]
+
+    def is_complete(self) -> bool:
+        status = self.status()
+        return status is not None and status.phase is RunPhase.SUCCEEDED
+
+    def claim(self, spec: TrainingSpec) -> None:
+        """Write run.json, or check that the one there is of the same run.
+
+        Raises FailedPrecondition when the name belongs to a run with other settings.
+        """
+        recorded = self.read_json("run.json")
+        if recorded is None:
+            created = datetime.now(UTC).isoformat()
+            resolved = spec.model_dump(mode="json")
+            self.write_json("run.json", {"spec": resolved, "identity": spec.identity, "created": created})
+        elif recorded.get("identity") != spec.identity:
+            changed = ", ".join(_differences(recorded.get("spec", {}), spec.model_dump(mode="json"))) or "its settings"
+            raise FailedPrecondition(
+                f"run {self.run!r} exists with other settings ({changed})", "choose another name for this run"
+            )
+
+    def ask_to_stop(self, reason: StopReason) -> None:
+        self.write_json("stop.json", {"reason": reason})
+
+    def stop_request(self) -> str | None:
+        request = self.read_json("stop.json")
+        return None if request is None else str(request.get("reason", "cancelled"))
+
+    @contextmanager
+    def lease(self) -> Iterator[None]:
+        """Hold the run while the block runs. Raises Conflict while another live process holds it."""
+        mine = {"owner": uuid.uuid4().hex, "host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid())}
+        holder = self.read_json("lease.json")
+        if holder is not None and _is_live(holder):
+            raise Conflict(
+                f"run {self.run!r} is being computed by process {holder.get('pid')} on {holder.get('host')}",
+                "wait for it, stop it (lima train stop), or choose another name",
+            )
+        self._beat(mine)
+        if (self.read_json("lease.json") or {}).get("owner") != mine["owner"]:
+            raise Conflict(f"run {self.run!r} was started by another process at the same moment", "wait for that one")
+        ended = threading.Event()
+
+        def keep() -> None:
+            while not ended.wait(HEARTBEAT_SECONDS):
+                self._beat(mine)
+
+        threading.Thread(target=keep, name="lease", daemon=True).start()
+        try:
+            yield
+        finally:
+            ended.set()
+            self.storage.delete(self.key("lease.json"))
+
+    def _beat(self, lease: dict[str, Any]) -> None:
+        self.write_json("lease.json", {**lease, "updated": time.time()})
+
+
+def state_name(step: int) -> str:
+    return f"state/step-{step:06d}"
+
+
+def checkpoint_name(epoch: int) -> str:
+    return f"checkpoints/epoch-{epoch:02d}"
+
+
+def _is_live(lease: dict[str, Any]) -> bool:
+    if lease.get("host") == socket.gethostname():
+        return _born(int(lease.get("pid", 0))) == lease.get("born") != ""
+    return bool(time.time() - float(lease.get("updated", 0)) < LEASE_SECONDS)
+
+
+def _born(pid: int) -> str:
+    """When a process of this machine began, so that a reused pid is not taken for it; empty when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    # A zombie has ended; it only waits to be collected. Field 22 of proc(5), counted from after the name.
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        inner = [_differences(old.get(key), new[key], f"{path}.{key}".lstrip(".")) for key in new]
+        return [name for names in inner for name in names if not name.startswith(_FREE)]
+    return [] if old == new else [path]
+
+
+# Parts of a spec that may change between a run and its resumption.
+_FREE = ("compute", "checkpoints", "evaluation", "tracking", "output", "preset", "run")

@@ -1,0 +1,162 @@
+"""The end-of-turn token and the text form of a conversation.
+
+EOT is a new special token that closes every utterance. It gets its own embedding and output rows, it is the
+generation's stop token, and the chat template written with a checkpoint is: every turn's content, then EOT.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from services.shared.errors import FailedPrecondition, InvalidInput
+from training_jobs.families import family_of
+from training_jobs.spec import EndOfTurn, Recipe
+
+
+def check_base_folder(folder: Path) -> dict[str, Any]:
+    """The model's config, after refusing folders that are incomplete, hold pickles only, or want remote code.
+
+    Raises InvalidInput with the field "base_model".
+    """
+
+    def refuse(rule: str, remedy: str = "") -> InvalidInput:
+        return InvalidInput("base_model", str(folder), rule, remedy)
+
+    config = _read_json(folder / "config.json")
+    if config is None:
+        raise refuse("must hold a readable config.json", "name a Hugging Face model folder")
+    tokenizer_config = _read_json(folder / "tokenizer_config.json") or {}
+    if "auto_map" in config or "auto_map" in tokenizer_config:
+        raise refuse("wants to run code of its own (auto_map), which is never done", "use a family that transformers knows")
+    family_of(str(config.get("model_type")))
+    index = _read_json(folder / "model.safetensors.index.json")
+    shards = sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]
+    missing = [name for name in shards if not (folder / name).is_file()]
+    if missing:
+        if not index and list(folder.glob("*.bin")):
+            raise refuse("holds pickled weights (.bin), which can run code when read", "convert them to safetensors first")
+        raise refuse(f"is incomplete: {', '.join(missing)} is missing", "download it again")
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
+        raise refuse("must hold a tokenizer (tokenizer.json or tokenizer.model)", "copy the tokenizer beside the weights")
+    return config
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    return cast(PreTrainedTokenizerBase, tokenizer)
+
+
+def add_end_of_turn(tokenizer: PreTrainedTokenizerBase, recipe: Recipe) -> bool:
+    """Make EOT the tokenizer's end-of-sequence token and write the chat template. True when the token is new.
+
+    Raises InvalidInput when EOT is an ordinary word of the vocabulary: it could then stand in a text.
+    """
+    token = recipe.end_of_turn.token
+    known = token in tokenizer.get_vocab()
+    if known and not (tokenizer.eos_token == token and token in (tokenizer.chat_template or "")):
+        raise InvalidInput(
+            "recipe.end_of_turn.token",
+            token,
+            "is in the base model's vocabulary already, so it may mean something else there",
+            "choose a token that the tokenizer does not know",
+        )
+    bos = _bos(tokenizer, recipe)
+    if tokenizer.pad_token is None:
+        # Training needs no padding; whoever generates in batches does. Any token but EOT will do: padding with
+        # the stop token is how other trainers come to mask it out of the loss.
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token or tokenizer.unk_token
+    tokenizer.add_special_tokens({"eos_token": token})
+    if tokenizer.pad_token in (None, token):
+        raise InvalidInput(
+            "base_model", tokenizer.name_or_path, "its tokenizer has no token to pad with", "give it a pad_token"
+        )
+    tokenizer.chat_template = chat_template(bos, token)
+    return not known
+
+
+def chat_template(bos: str, token: str) -> str:
+    """BOS if any, then each turn's content and EOT, user's and assistant's alike."""
+    prefix = "{{ " + json.dumps(bos) + " }}" if bos else ""
+    return prefix + "{% for message in messages %}{{ message['content'] }}{{ " + json.dumps(token) + " }}{% endfor %}"
+
+
+def _bos(tokenizer: PreTrainedTokenizerBase, recipe: Recipe) -> str:
+    if recipe.begin_with_bos == "never":
+        return ""
+    if recipe.begin_with_bos == "auto":
+        first = cast("list[int]", tokenizer("a")["input_ids"])[:1]
+        return str(tokenizer.bos_token) if tokenizer.bos_token and first == [tokenizer.bos_token_id] else ""
+    if not tokenizer.bos_token:
+        raise InvalidInput("recipe.begin_with_bos", "always", "the tokenizer has no BOS token", "set it to never")
+    return str(tokenizer.bos_token)
+
+
+def prepare_base(base: Path, recipe: Recipe, target: Path) -> None:
+    """Write to `target` the base model with EOT in its tokenizer, embedding and output layer.
+
+    Done once, before any sharding: under ZeRO-3 a row added later is easily lost.
+    """
+    check_base_folder(base)
+    tokenizer = load_tokenizer(base)
+    is_new = add_end_of_turn(tokenizer, recipe)
+    model = AutoModelForCausalLM.from_pretrained(
+        base, dtype="auto", use_safetensors=True, trust_remote_code=False, local_files_only=True
+    )
+    if is_new:
+        add_row(model, tokenizer, recipe.end_of_turn)
+    end = cast(int, tokenizer.eos_token_id)
+    model.config.eos_token_id = end
+    if model.generation_config is not None:
+        model.generation_config.eos_token_id = end
+        model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.save_pretrained(target, safe_serialization=True)
+    tokenizer.save_pretrained(target)
+
+
+def add_row(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: EndOfTurn) -> None:
+    """Give EOT its embedding and output rows (one row where the two are tied).
+
+    A vocabulary that is padded to a round size has the row already; it is initialised all the same.
+    """
+    end = cast(int, tokenizer.eos_token_id)
+    source: int | None = None
+    if settings.initial != "mean":
+        source = cast("dict[str, int]", tokenizer.get_vocab()).get(settings.initial)
+        if source is None:
+            raise InvalidInput(
+                "recipe.end_of_turn.initial", settings.initial, "must be \"mean\" or a token of the tokenizer"
+            )
+    if model.get_input_embeddings().weight.shape[0] <= end:
+        model.resize_token_embeddings(end + 1, mean_resizing=False)
+    layers = {id(layer.weight): layer.weight for layer in (model.get_input_embeddings(), model.get_output_embeddings())}
+    with torch.no_grad():
+        for weight in layers.values():
+            rows = weight[:end].float()
+            weight[end] = (rows.mean(dim=0) if source is None else rows[source]).to(weight.dtype)
+    bias = getattr(model.get_output_embeddings(), "bias", None)
+    if bias is not None:
+        with torch.no_grad():
+            bias[end] = bias[:end].mean() if source is None else bias[source]
+
+
+def check_stop_token(model_folder: Path, token: str) -> None:
+    """A saved checkpoint must stop at EOT. Raises FailedPrecondition with the file that says otherwise."""
+    tokenizer = load_tokenizer(model_folder)
+    generation = _read_json(model_folder / "generation_config.json") or {}
+    if tokenizer.eos_token != token:
+        raise FailedPrecondition(f"the checkpoint's tokenizer ends with {tokenizer.eos_token!r}, not {token!r}")
+    if generation.get("eos_token_id") != tokenizer.eos_token_id:
+        raise FailedPrecondition("the checkpoint's generation_config.json does not stop at EOT")

@@ -1,0 +1,175 @@
+"""One rank of a run: gathers its materials, resumes, trains, and (rank 0) tells the store."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import torch
+
+from services.shared.errors import LimaError
+from services.shared.records import MetricsRow, RunPhase
+from services.shared.settings import Settings
+from training_jobs import materials
+from training_jobs.checkpoints import save_epoch, save_state, state_reader
+from training_jobs.engines.base import Engine
+from training_jobs.journal import Journal, restarted
+from training_jobs.loop import Loop, Plan, Stopped
+from training_jobs.model import Trainee, load_model
+from training_jobs.run_folder import RunFolder, checkpoint_name, state_name
+from training_jobs.spec import TrainingSpec
+from training_jobs.store_sync import Uploader
+from training_jobs.tracking import Tracker
+
+MakeEngine = Callable[[Trainee, TrainingSpec], Engine]
+STOP_POLL_SECONDS = 2.0
+_log = structlog.get_logger()
+
+
+class RunOutlet:
+    """The loop's results, on their way to runs/<run>/."""
+
+    def __init__(self, spec: TrainingSpec, run: RunFolder, work: Path, prepared: Path, engine: Engine) -> None:
+        self._spec = spec
+        self._run = run
+        self._work = work
+        self._prepared = prepared
+        self._engine = engine
+        self._journal: Journal | None = None
+        self._uploader: Uploader | None = None
+        self._polled = 0.0
+        self._stop_asked = False
+
+    def begin(self, trainee: Trainee, step: int, plan: Plan, summary: dict[str, int]) -> None:
+        self._trainee = trainee
+        if self._engine.rank != 0:
+            return
+        self._uploader = Uploader(self._run.storage)
+        tracker = Tracker(self._run.run, self._work / "tensorboard", self._spec.tracking, first_step=step)
+        totals = {"total_steps": plan.total_steps, "total_epochs": self._spec.recipe.epochs}
+        status = restarted(self._run, step, {**totals, "epoch": step // plan.steps_per_epoch})
+        self._journal = Journal(self._run, self._uploader, tracker, status)
+        self._journal.update(now=True, message=_cut_message(summary))
+        self._plan = plan
+
+    def record(self, row: MetricsRow, *, tokens_per_second: float, eta_seconds: float) -> None:
+        if self._journal is not None:
+            self._journal.record(row)
+            self._journal.update(
+                step=row.step, epoch=int(row.epoch), loss=row.loss,
+                tokens_per_second=tokens_per_second, eta_seconds=eta_seconds,
+            )
+            _log.info("step", step=row.step, of=self._plan.total_steps, loss=round(row.loss, 4),
+                      tokens_per_second=round(tokens_per_second, 1))
+
+    def evaluated(self, row: MetricsRow) -> None:
+        if self._journal is not None:
+            self._journal.record(row)
+            self._journal.update(now=True)
+            _log.info("evaluation", epoch=row.epoch, perplexity=row.perplexity)
+
+    def save_epoch(self, epoch: int) -> None:
+        name = checkpoint_name(epoch)
+        folder = self._work / name
+        save_epoch(self._engine, self._trainee.model, self._prepared, folder, self._spec.checkpoints.dtype)
+        if self._journal is None or self._uploader is None:
+            return
+        described = {
+            "run": self._run.run, "epoch": epoch, "step": self._journal.status.step, "identity": self._spec.identity,
+            "recipe": self._spec.recipe.model_dump(mode="json"),
+            "base_model": self._spec.base_model, "dataset": self._spec.dataset,
+        }
+        self._uploader.put_folder(self._run.key(name), folder, described, then=lambda: self._epoch_arrived(epoch))
+
+    def save_state(self, step: int) -> None:
+        folder = self._work / state_name(step)
+        save_state(self._engine, folder)
+        if self._journal is None or self._uploader is None:
+            return
+        # The rows up to this step leave before the state does, so a resumed run misses none.
+        self._journal.update(now=True)
+        described = {"step": step, "identity": self._spec.identity}
+        self._uploader.put_folder(
+            self._run.key(state_name(step)), folder, described, then=lambda: self._drop_states_before(step)
+        )
+
+    def problem(self) -> LimaError | None:
+        return self._uploader.error if self._uploader is not None else None
+
+    def should_stop(self) -> bool:
+        if self._journal is None or time.monotonic() - self._polled < STOP_POLL_SECONDS:
+            return self._stop_asked
+        self._polled = time.monotonic()
+        self._stop_asked = self._run.stop_request() is not None
+        return self._stop_asked
+
+    def finish(self, phase: RunPhase, message: str = "") -> None:
+        if self._journal is not None:
+            self._journal.finish(phase, message)
+
+    def close(self) -> None:
+        if self._uploader is not None:
+            self._uploader.close()
+
+    def _epoch_arrived(self, epoch: int) -> None:
+        assert self._journal is not None
+        self._journal.update(last_checkpoint=checkpoint_name(epoch))
+        keep = self._spec.checkpoints
+        for name in self._run.checkpoint_names():
+            number = int(name.removeprefix("epoch-"))
+            outside = number < (keep.keep_first or 0) or number > (keep.keep_last or self._spec.recipe.epochs)
+            if outside and number < epoch:
+                self._run.storage.delete_prefix(self._run.key(f"checkpoints/{name}"))
+
+    def _drop_states_before(self, step: int) -> None:
+        for other in self._run.state_steps():
+            if other < step:
+                self._run.storage.delete_prefix(self._run.key(state_name(other)))
+
+
+def train(spec: TrainingSpec, settings: Settings, make_engine: MakeEngine) -> None:
+    """Run this rank to the run's end. Raises Stopped, or LimaError for what a person must mend."""
+    torch.set_num_threads(spec.compute.threads or max(1, (os.cpu_count() or 1) // spec.compute.workers))
+    run = RunFolder.open(spec.run, spec.output, settings)
+    work = settings.state_dir.absolute() / "training" / "runs" / spec.run
+    work.mkdir(parents=True, exist_ok=True)
+    gathered = materials.gather(spec, settings)
+    plan = Plan.of(spec, len(gathered.train.sequences))
+    model = load_model(gathered.prepared, spec.recipe, activation_checkpointing=spec.compute.activation_checkpointing)
+    trainee = Trainee(model, spec.recipe)
+    engine = make_engine(trainee, spec)
+    step = resume(engine, run, work)
+    outlet = RunOutlet(spec, run, work, gathered.prepared, engine)
+    outlet.begin(trainee, step, plan, gathered.train.summary())
+    try:
+        Loop(spec, gathered.train, gathered.held_out, engine, outlet).run(step)
+        outlet.finish(RunPhase.SUCCEEDED)
+    except Stopped:
+        cancelled = run.stop_request() == "cancelled"
+        outlet.finish(RunPhase.CANCELLED if cancelled else RunPhase.PENDING, "stopped when asked; run again to go on")
+        raise
+    finally:
+        outlet.close()
+
+
+def resume(engine: Engine, run: RunFolder, work: Path) -> int:
+    """Load the newest complete state, if there is one. Returns the optimiser steps that are done."""
+    steps = run.state_steps()
+    if not steps:
+        return 0
+    step = steps[-1]
+    folder = work / f"resume-{engine.rank}" / f"step-{step:06d}"
+    run.storage.get_folder(run.key(state_name(step)), folder)
+    engine.load_state(state_reader(folder), step)
+    engine.barrier()
+    _log.info("resumed", step=step)
+    return step
+
+
+def _cut_message(summary: dict[str, int]) -> str:
+    if not summary["cut_examples"]:
+        return ""
+    return f"{summary['cut_tokens']} tokens at the ends of {summary['cut_examples']} examples are over the length limit"
