@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf import json_format
 
-from services.shared.errors import FieldViolation, InvalidInput, InvalidInputs, show
+from services.shared.errors import FieldViolation, InvalidInput, InvalidInputs
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="Message")
 
 UNKNOWN_FIELD = re.compile(r'has no field named "(?P<key>[^"]*)" at "(?P<where>[^"]*)"')
-WRONG_VALUE = re.compile(r"Failed to parse (?P<where>\S+) field: (?P<why>.*)", re.DOTALL)
+FAILED_FIELD = re.compile(r"Failed to parse (\S+) field: ")
 
 
 def parse_message(section: Any, message: M, field: str) -> M:
@@ -34,21 +34,23 @@ def parse_message(section: Any, message: M, field: str) -> M:
 
 
 def explain(text: str, message: Message, field: str) -> FieldViolation:
+    """What the JSON parser of protobuf found wrong, in the words of the file."""
+    root = message.DESCRIPTOR.name
     unknown = UNKNOWN_FIELD.search(text)
     if unknown:
-        path = below(unknown["where"], message)
-        known = re.findall(r"'(\w+)'", text.partition("Available Fields")[2])
+        known = [snake_case(name) for name in re.findall(r"'(\w+)'", text.partition("Available Fields")[2])]
         nearest = difflib.get_close_matches(unknown["key"], known, n=1)
         hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
+        path = unknown["where"].removeprefix(root)
         return FieldViolation(f"{field}{path}.{unknown['key']}", "", f"is not a known key: {hint}")
-    wrong = WRONG_VALUE.search(text)
-    if wrong:
-        rule, _, where = text.rpartition("field: ")[2].strip().rstrip(".").partition(f" at {message.DESCRIPTOR.name}")
-        path = where or "".join(f".{name}" for name in re.findall(r"Failed to parse (\S+) field", text))
-        return FieldViolation(f"{field}{path}", "", rule[0].lower() + rule[1:])
-    return FieldViolation(field, show(text), "does not fit the schema")
+    rule, _, where = FAILED_FIELD.sub("", text).strip().rstrip(".").partition(f" at {root}")
+    path = where or "".join(f".{name}" for name in FAILED_FIELD.findall(text))
+    return FieldViolation(f"{field}{path}", "", rule[0].lower() + rule[1:])
 
 
-def below(where: str, message: Message) -> str:
-    """The path inside the message: "DatasetSpec.sources[0]" is ".sources[0]" here."""
-    return where.removeprefix(message.DESCRIPTOR.name)
+def snake_case(name: str) -> str:
+    """
+    >>> snake_case("maxTokens")
+    'max_tokens'
+    """
+    return re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", name)

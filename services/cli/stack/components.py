@@ -132,6 +132,8 @@ def ray_command(layout: StackLayout, stack: StackFile) -> list[str]:
         "--block",
         f"--node-ip-address={LOOPBACK}",
         f"--port={stack.ports.ray}",
+        f"--ray-client-server-port={stack.ports.ray_client}",
+        f"--dashboard-agent-listen-port={stack.ports.ray_agent}",
         f"--temp-dir={layout.ray_temp}",
         f"--num-cpus={RAY_LOGICAL_CPUS}",
         f"--object-store-memory={RAY_OBJECT_STORE_BYTES}",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import psutil
 
-from services.cli.stack.layout import DEFAULT_PORT_BASE, Ports, StackLayout, is_free
+from services.cli.stack.layout import DEFAULT_PORT_BASE, Ports, StackLayout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,8 +95,8 @@ def examine_disk(state_dir: Path) -> Finding:
 def examine_ports(state_dir: Path) -> Finding:
     if StackLayout(state_dir).stack_file.exists():
         return Finding("ok", "ports", "chosen when the stack was started")
-    taken = [port for port in vars(Ports.from_base(DEFAULT_PORT_BASE)).values() if not is_free(port)]
+    taken = Ports.from_base(DEFAULT_PORT_BASE).taken()
     if taken:
-        listed = ", ".join(map(str, taken))
+        listed = ", ".join(map(str, taken.values()))
         return Finding("warning", "ports", f"taken: {listed}", "lima up --port-base 7500")
     return Finding("ok", "ports", f"{DEFAULT_PORT_BASE} and the next are free")

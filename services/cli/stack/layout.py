@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import secrets
 import socket
 import tempfile
@@ -17,14 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_PORT_BASE = 7400
+MAX_PORT_BASE = 55_000
+BLOCK_TRIES = 50
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Loopback ports of the stack, all in one block so that two stacks do not meet.
-
-    Those after `ray` belong to the insides of the embedded object store and to metrics.
-    """
+    """Loopback ports of the stack, all in one block so that two stacks do not meet."""
 
     object_store: int
     curation: int
@@ -33,6 +33,9 @@ class Ports:
     replica: int
     console: int
     ray: int
+    ray_client: int
+    ray_agent: int
+    # The insides of the embedded object store.
     master: int
     master_grpc: int
     volume: int
@@ -41,7 +44,6 @@ class Ports:
     filer_grpc: int
     object_store_grpc: int
     admin: int
-    admin_grpc: int
     curation_metrics: int
     inference_metrics: int
     judging_metrics: int
@@ -49,25 +51,46 @@ class Ports:
 
     @classmethod
     def from_base(cls, base: int) -> Self:
-        """Ports from `base` upwards; 0 takes free ones wherever they are.
+        """Ports from `base` upwards; 0 looks for a free block.
 
-        Raises InvalidInput if the block does not fit above 1024 and below 65536.
+        Raises InvalidInput for a block outside of what may be chosen, FailedPrecondition if some of it is taken.
         """
         count = len(fields(cls))
         if base == 0:
-            return cls(*free_ports(count))
-        if not 1024 <= base <= 65535 - count:
-            raise InvalidInput("--port-base", base, f"must be 0 or lie in [1024, {65535 - count}]")
+            return cls.free_block()
+        if not 1024 <= base <= MAX_PORT_BASE:
+            raise InvalidInput("--port-base", base, f"must be 0 or lie in [1024, {MAX_PORT_BASE}]")
         return cls(*range(base, base + count))
+
+    @classmethod
+    def free_block(cls) -> Self:
+        """Raises FailedPrecondition if no block was found free."""
+        count = len(fields(cls))
+        # Below the range from which systems take ports for outgoing connections.
+        starts = [random.randrange(10_000, 22_000) for _ in range(BLOCK_TRIES)]
+        blocks = (cls(*range(start, start + count)) for start in starts)
+        found = next((block for block in blocks if not block.taken()), None)
+        if found is None:
+            raise FailedPrecondition("found no block of free ports", remedy="choose one with --port-base")
+        return found
+
+    @property
+    def admin_grpc(self) -> int:
+        """Where the object store's own workers expect it, whatever they are told."""
+        return self.admin + 10_000
+
+    def taken(self) -> dict[str, int]:
+        every = {**asdict(self), "admin_grpc": self.admin_grpc}
+        return {name: port for name, port in every.items() if not is_free(port)}
 
     def check_free(self) -> None:
         """Raise FailedPrecondition naming the ports that another program holds."""
-        taken = {name: port for name, port in asdict(self).items() if not is_free(port)}
+        taken = self.taken()
         if taken:
             listed = ", ".join(f"{port} ({name.replace('_', ' ')})" for name, port in taken.items())
             raise FailedPrecondition(
                 f"port {listed} on 127.0.0.1 is taken by another program",
-                remedy="end that program, or choose another block of ports with --port-base 7500 (0 takes free ones)",
+                remedy="end that program, or choose another block with --port-base 7500 (0 looks for a free one)",
             )
 
 
@@ -79,17 +102,6 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 @dataclass(frozen=True)
