@@ -1,0 +1,101 @@
+"""Build the sample corpora, in the true formats of their sources, from the texts in `written/`.
+
+    python experiments/sample_corpora/build.py            # write every corpus again
+    python experiments/sample_corpora/build.py --check    # only say what differs; exit 1 if anything does
+
+People edit `written/` and run this; the built folders beside it are what `lima import` reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import stackexchange_dump
+import yaml
+
+HERE = Path(__file__).resolve().parent
+WRITTEN = HERE / "written"
+AUTHOR = "lima contributors"
+LICENCE = "CC0-1.0"
+
+
+def read_yaml(path: Path) -> Any:
+    return yaml.safe_load(path.read_text("utf-8"))
+
+
+def build_stackexchange() -> Iterator[tuple[str, bytes]]:
+    for path in sorted((WRITTEN / "stackexchange").glob("*.yaml")):
+        for name, text in stackexchange_dump.site_files(read_yaml(path)).items():
+            yield f"stackexchange/{path.stem}/{name}", text.encode()
+
+
+def build_authored() -> Iterator[tuple[str, bytes]]:
+    for group in ("A", "B"):
+        prompts = read_yaml(WRITTEN / "authored" / f"group_{group.lower()}.yaml")
+        yield f"authored/group_{group.lower()}.jsonl", json_lines(_authored(prompt, group) for prompt in prompts)
+
+
+def _authored(prompt: dict[str, Any], group: str) -> dict[str, Any]:
+    messages = [{"role": "user", "content": prompt["prompt"].strip()}]
+    split = "test" if group == "B" else "dev"
+    if "response" in prompt:
+        messages.append({"role": "assistant", "content": prompt["response"].strip()})
+        split = "train"
+    return {
+        "id": prompt["id"],
+        "group": group,
+        "split": split,
+        "messages": messages,
+        "author": AUTHOR,
+        "licence": LICENCE,
+        "tags": prompt["tags"],
+    }
+
+
+def json_lines(records: Iterator[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
+
+
+BUILDERS = (build_authored, build_stackexchange)
+
+
+def build_all() -> dict[PurePosixPath, bytes]:
+    """Every built file, by its path below this folder."""
+    return {PurePosixPath(path): content for builder in BUILDERS for path, content in builder()}
+
+
+def differences(built: dict[PurePosixPath, bytes]) -> list[str]:
+    """What a rebuild would change on disk, one line for each file."""
+    found = []
+    for path, content in built.items():
+        if not (HERE / path).is_file():
+            found.append(f"missing: {path}")
+        elif (HERE / path).read_bytes() != content:
+            found.append(f"differs: {path}")
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a rebuild would")
+    check = parser.parse_args().check
+    built = build_all()
+    if check:
+        found = differences(built)
+        print("\n".join(found) or f"{len(built)} files are what written/ says")
+        return 1 if found else 0
+    for path, content in built.items():
+        target = HERE / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    print(f"wrote {len(built)} files")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
