@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from services.shared.objects import ObjectStore
 from services.shared.settings import PREFIX, Settings
+from tests.fixtures.postgresql import PostgresqlMissing, running_postgresql
 from tests.fixtures.seaweedfs import S3Server, running_seaweedfs
 
 TOKEN = "test-token-of-an-operator"
@@ -47,3 +51,31 @@ def settings(tmp_path: Path, s3_server: S3Server) -> Settings:
 @pytest.fixture
 def object_store(settings: Settings) -> ObjectStore:
     return ObjectStore.from_settings(settings)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(running_postgresql())
+        except PostgresqlMissing as error:
+            pytest.skip(f"no PostgreSQL here: {error}")
+        yield url
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> str:
+    """The URL of a fresh PostgreSQL database; the test is skipped where none can run."""
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return postgresql_server.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings without an object store, once for each kind of database."""
+    url = request.getfixturevalue("postgresql_url") if request.param == "postgresql" else ""
+    return Settings(
+        state_dir=tmp_path / "state", database_url=url, token=TOKEN, shutdown_notice_seconds=0, log_format="json"
+    )
