@@ -70,6 +70,7 @@ class ZeroEngine:
         self._stage = compute.zero_stage
         self._sharded = hasattr(self._engine.optimizer, "optimizer")
         self._params = dict(trainee.model.named_parameters())
+        self._make_moments()
 
     def accumulate(self, batch: Batch, *, last: bool) -> torch.Tensor:
         self._engine.train()
@@ -121,6 +122,22 @@ class ZeroEngine:
             for state in self._adam().state.values():
                 # AdamW counts its steps per parameter; the count corrects the moments' bias.
                 state["step"] = torch.tensor(float(updates))
+
+    def _make_moments(self) -> None:
+        # AdamW makes its moments at its first step, and ZeRO 1 and 2 tie parameters to them after the first group's
+        # (deepspeed 0.19.8): the second group's would never be found. So they are made, and tied, at once.
+        if not self._sharded:
+            return
+        zero = self._engine.optimizer
+        if self._stage == 3:
+            partitions = list(zero.fp32_partitioned_groups_flat)
+        else:
+            partitions = [param for group in self._adam().param_groups for param in group["params"]]
+        for partition in partitions:
+            moments = {moment: torch.zeros_like(partition) for moment in MOMENTS}
+            self._adam().state[partition] = {"step": torch.tensor(0.0), **moments}
+        if self._stage != 3:
+            zero._lazy_init_hp_params_optimizer_state()
 
     def _adam(self) -> torch.optim.Optimizer:
         adam = self._engine.optimizer.optimizer if self._sharded else self._engine.optimizer
