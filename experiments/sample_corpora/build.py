@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import stackexchange_dump
+import wikihow_page
 import yaml
 
 HERE = Path(__file__).resolve().parent
@@ -57,11 +58,16 @@ def _authored(prompt: dict[str, Any], group: str) -> dict[str, Any]:
     }
 
 
+def build_wikihow() -> Iterator[tuple[str, bytes]]:
+    for path in sorted((WRITTEN / "wikihow").glob("*.yaml")):
+        yield f"wikihow/{path.stem}.html", wikihow_page.article_page(path.stem, read_yaml(path)).encode()
+
+
 def json_lines(records: Iterator[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
 
 
-BUILDERS = (build_authored, build_stackexchange)
+BUILDERS = (build_authored, build_stackexchange, build_wikihow)
 
 
 def build_all() -> dict[PurePosixPath, bytes]:
