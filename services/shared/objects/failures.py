@@ -73,6 +73,13 @@ def missing_bucket(endpoint: str, bucket: str) -> LimaError:
     )
 
 
+def not_s3(endpoint: str) -> LimaError:
+    return FailedPrecondition(
+        f"{endpoint} answers, but not as an S3 server does",
+        remedy="set LIMA_OBJECT_STORE_ENDPOINT to the S3 endpoint itself, not to a console or a proxy's page",
+    )
+
+
 def _unreachable(endpoint: str, error: Exception) -> LimaError:
     reason = getattr(error, "reason", None) or error
     return Unavailable(

@@ -42,7 +42,7 @@ def put_folder(
     store: ObjectStore, prefix: str, folder: Path, manifest: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     below = folder_prefix(prefix)
-    described = dict(_local_manifest(folder) if manifest is None else manifest)
+    described = dict((_local_manifest(folder) or {}) if manifest is None else manifest)
     entries: list[FileEntry] = []
     for path in sorted(_files(folder)):
         name = path.relative_to(folder).as_posix()
@@ -99,12 +99,12 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _local_manifest(folder: Path) -> dict[str, Any]:
+def _local_manifest(folder: Path) -> dict[str, Any] | None:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text())
     except FileNotFoundError:
-        return {}
+        return None
     except ValueError as error:
         raise InvalidInput("manifest", str(path), "must be JSON") from error
     if not isinstance(manifest, dict):

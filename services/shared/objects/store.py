@@ -24,7 +24,7 @@ from minio.error import S3Error
 from services.shared.digest import digest_bytes, digest_file
 from services.shared.errors import InvalidInput, NotFound, Unavailable
 from services.shared.objects import folders
-from services.shared.objects.failures import is_absent, local_writes, missing_bucket, told_plainly
+from services.shared.objects.failures import is_absent, local_writes, missing_bucket, not_s3, told_plainly
 from services.shared.objects.keys import SCHEME, check_key, check_prefix, folder_prefix, split_uri
 from services.shared.objects.reader import ObjectReader
 from services.shared.settings import Settings
@@ -125,7 +125,7 @@ class ObjectStore:
         return info
 
     def stat(self, key: str) -> ObjectInfo | None:
-        self._find_bucket()
+        self.find_bucket()
         with told_plainly(self.endpoint, self.bucket, key):
             try:
                 found = self._client.stat_object(self.bucket, check_key(key))
@@ -133,12 +133,14 @@ class ObjectStore:
                 if is_absent(error):
                     return None
                 raise
+        if not found.etag:
+            raise not_s3(self.endpoint)
         sha256 = {name.lower(): value for name, value in (found.metadata or {}).items()}.get(DIGEST_HEADER)
-        return ObjectInfo(key, found.size or 0, found.etag or "", sha256, found.last_modified)
+        return ObjectInfo(key, found.size or 0, found.etag, sha256, found.last_modified)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Every object whose key begins with `prefix`, in key order, without zero-byte folder markers."""
-        self._find_bucket()
+        self.find_bucket()
         with told_plainly(self.endpoint, self.bucket, prefix):
             for found in self._client.list_objects(self.bucket, check_prefix(prefix), recursive=True):
                 if not found.object_name.endswith("/"):
@@ -148,7 +150,7 @@ class ObjectStore:
 
     def list_folders(self, prefix: str = "") -> Iterator[str]:
         """The names of the folders directly below a folder, without slashes: one request, however deep they are."""
-        self._find_bucket()
+        self.find_bucket()
         below = folder_prefix(prefix) if prefix else ""
         with told_plainly(self.endpoint, self.bucket, prefix):
             for found in self._client.list_objects(self.bucket, below, recursive=False):
@@ -158,7 +160,7 @@ class ObjectStore:
 
     def delete(self, key: str) -> None:
         """Delete an object; one that is absent already is no error."""
-        self._find_bucket()
+        self.find_bucket()
         with told_plainly(self.endpoint, self.bucket, key):
             self._client.remove_object(self.bucket, check_key(key))
 
@@ -189,7 +191,7 @@ class ObjectStore:
         return folders.get_manifest(self, prefix)
 
     def _put(self, key: str, data: BinaryIO, size: int, sha256: str, content_type: str) -> ObjectInfo:
-        self._find_bucket()
+        self.find_bucket()
         with told_plainly(self.endpoint, self.bucket, key):
             result = self._client.put_object(
                 self.bucket,
@@ -221,7 +223,8 @@ class ObjectStore:
         with io.BufferedReader(raw, CHUNK_BYTES) as reader:
             yield reader
 
-    def _find_bucket(self) -> None:
+    def find_bucket(self) -> None:
+        """Find the bucket, or create it if that is allowed. Every other method does this by itself."""
         if self._bucket_checked:
             return
         with self._bucket_lock, told_plainly(self.endpoint, self.bucket):
