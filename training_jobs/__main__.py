@@ -10,13 +10,14 @@ The last line on stdout is one JSON object. Exit code 0: done; 1: refused or fai
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from services.shared.errors import Cancelled, LimaError
 from services.shared.logs import configure
 from services.shared.settings import Settings
-from training_jobs.spec import TrainingSpec, load_spec
+from training_jobs.spec import MAX_SPEC_BYTES, TrainingSpec, load_spec, spec_from_text
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = Settings()
         configure(settings, "training")
         engine = [f"compute.engine={options.engine}"] if options.engine else []
-        spec = load_spec(options.spec, (*options.set, *engine))
+        spec = _spec(options, (*options.set, *engine))
         print(_COMMANDS[options.command](spec, settings))
     except Cancelled as error:
         print(f"stopped: {error}", file=sys.stderr)
@@ -34,6 +35,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _spec(options: argparse.Namespace, overrides: tuple[str, ...]) -> TrainingSpec:
+    if options.spec_env:
+        return spec_from_text(os.environ.get(options.spec_env, ""), f"${options.spec_env}", overrides)
+    if options.spec == "-":
+        return spec_from_text(sys.stdin.read(MAX_SPEC_BYTES + 1), "standard input", overrides)
+    return load_spec(Path(options.spec), overrides)
 
 
 def _run(spec: TrainingSpec, settings: Settings) -> str:
@@ -47,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m training_jobs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=sorted(_COMMANDS))
-    parser.add_argument("--spec", type=Path, required=True, help="YAML or JSON file with the run's settings")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--spec", help="YAML or JSON file with the run's settings; - reads standard input")
+    source.add_argument("--spec-env", metavar="VARIABLE", help="environment variable that holds the same as text")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override one setting")
     parser.add_argument("--engine", choices=("ray", "bare"), help="short for --set compute.engine=...")
     return parser

@@ -57,7 +57,13 @@ def document_attention(
         return _varlen(query, key, value, documents, scaling, sliding_window), None
     outputs = [
         _one_document(
-            query[:, :, start:end], key[:, :, start:end], value[:, :, start:end], scaling, dropout, sliding_window, softcap
+            query[:, :, start:end],
+            key[:, :, start:end],
+            value[:, :, start:end],
+            scaling,
+            dropout,
+            sliding_window,
+            softcap,
         )
         for start, end in zip(documents.bounds, documents.bounds[1:], strict=False)
     ]
@@ -77,7 +83,13 @@ def _one_document(
     windowed = window is not None and length > window
     if not windowed and not softcap:
         return functional.scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=scaling, dropout_p=dropout, enable_gqa=query.shape[1] != key.shape[1]
+            query,
+            key,
+            value,
+            is_causal=True,
+            scale=scaling,
+            dropout_p=dropout,
+            enable_gqa=query.shape[1] != key.shape[1],
         )
     repeats = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
@@ -95,13 +107,21 @@ def _one_document(
 
 
 def _varlen(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, documents: Documents, scaling: float, window: int | None
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    documents: Documents,
+    scaling: float,
+    window: int | None,
 ) -> torch.Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
-    flat = [tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value)]
+    # Flattened: [tokens, heads, width].
+    query, key, value = (tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value))
     output = varlen_attn(
-        *flat,
+        query,
+        key,
+        value,
         documents.offsets,
         documents.offsets,
         documents.longest,
@@ -109,7 +129,7 @@ def _varlen(
         scale=scaling,
         # Keys on each side of a query: (-1, 0) is causal without a limit.
         window_size=(-1 if window is None else window - 1, 0),
-        enable_gqa=flat[0].shape[1] != flat[1].shape[1],
+        enable_gqa=query.shape[1] != key.shape[1],
     )
     assert isinstance(output, torch.Tensor)
     return output.unsqueeze(0)

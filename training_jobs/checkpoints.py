@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -66,7 +67,7 @@ def save_state(engine: Engine, folder: Path) -> None:
 
 def state_reader(folder: Path) -> Callable[[str], torch.Tensor]:
     """Reads one tensor of a saved state at a time. Raises DataCorrupt for a name that the state lacks."""
-    files = [safe_open(path, framework="pt") for path in sorted(folder.glob("state-*.safetensors"))]
+    files: list[Any] = [safe_open(path, framework="pt") for path in sorted(folder.glob("state-*.safetensors"))]
     where = {name: file for file in files for name in file.keys()}  # noqa: SIM118 - not a dict
 
     def read(name: str) -> torch.Tensor:

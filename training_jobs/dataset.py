@@ -76,9 +76,7 @@ class Encoder:
                 )
         if not any(turn.role == "assistant" for turn in example.messages):
             raise InvalidInput(f"{example.id}.messages", "no assistant turn", "must hold at least one assistant turn")
-        text = self._tokenizer.apply_chat_template(
-            [turn.model_dump() for turn in example.messages], tokenize=False
-        )
+        text = self._tokenizer.apply_chat_template([turn.model_dump() for turn in example.messages], tokenize=False)
         tokens = numpy.asarray(self._tokenizer(text, add_special_tokens=False)["input_ids"], dtype=numpy.int32)
         is_target = self._targets(example, tokens)
         limit = self._recipe.max_length
@@ -140,8 +138,12 @@ def encode_split(path: Path, encoder: Encoder, *, limit: int | None = None, opti
     Raises InvalidInput for an empty split that is not optional.
     """
     sequences = []
+    seen: set[str] = set()
     if path.is_file():
         for example in read_examples(path):
+            if example.id in seen:
+                raise InvalidInput(f"{path.name}.id", example.id, "must be unique in its split")
+            seen.add(example.id)
             if optional and example.messages[-1].role != "assistant":
                 continue
             sequences.append(encoder.encode(example))
@@ -150,5 +152,3 @@ def encode_split(path: Path, encoder: Encoder, *, limit: int | None = None, opti
     if not sequences and not optional:
         raise InvalidInput("dataset", str(path), "must hold at least one example", "build the dataset again")
     return Corpus(tuple(sequences))
-
-

@@ -38,12 +38,12 @@ def run(spec: TrainingSpec, settings: Settings) -> RunStatus:
     folder.claim(spec)
     if folder.is_complete():
         return _status(folder)
-    with folder.lease(), _termination(folder):
-        folder.storage.delete(folder.key("stop.json"))
+    with folder.lease():
+        folder.forget_stop_requests()
         if folder.status() is None:
             folder.write_status(RunStatus(run=spec.run, phase=RunPhase.PENDING, updated=datetime.now(UTC)))
         try:
-            (_run_bare if spec.compute.engine == "bare" else _run_on_ray)(spec, settings)
+            (_run_bare if spec.compute.engine == "bare" else _run_on_ray)(spec, settings, folder)
         except LimaError as error:
             _record_failure(folder, error)
             raise
@@ -77,7 +77,7 @@ def _termination(folder: RunFolder) -> Iterator[None]:
     def ask(_number: int, _frame: object) -> None:
         _log.warning("terminating", run=folder.run)
         # Off the signal handler: the main thread may be inside the same storage client.
-        threading.Thread(target=folder.ask_to_stop, args=("preempted",)).start()
+        threading.Thread(target=folder.ask_to_stop, args=("preempt",)).start()
 
     before = signal.signal(signal.SIGTERM, ask)
     try:
@@ -86,12 +86,13 @@ def _termination(folder: RunFolder) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _run_bare(spec: TrainingSpec, settings: Settings) -> None:
+def _run_bare(spec: TrainingSpec, settings: Settings, folder: RunFolder) -> None:
     from training_jobs import worker
     from training_jobs.loop import Stopped
 
     try:
-        worker.train(spec, settings, bare_engine)
+        with _termination(folder):
+            worker.train(spec, settings, bare_engine)
     except Stopped:
         _log.info("stopped", run=spec.run)
 
@@ -125,13 +126,20 @@ def ray_worker(config: dict[str, Any]) -> None:
         _record_failure(RunFolder.open(spec.run, spec.output, settings), error)
 
 
-def _run_on_ray(spec: TrainingSpec, settings: Settings) -> None:
+def _run_on_ray(spec: TrainingSpec, settings: Settings, folder: RunFolder) -> None:
+    # Read by Ray when it is imported. By default it makes its workers nice; on a busy machine they then miss their
+    # health checks.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     import ray
     from ray.train.v2.api.exceptions import TrainingFailedError
 
     started_here = _connect()
     try:
-        _trainer(spec, settings).fit()
+        # Ray takes SIGTERM for itself when it starts, so ours comes after.
+        with _termination(folder):
+            _trainer(spec, settings).fit()
     except TrainingFailedError as error:
         raise Unavailable(
             f"a worker was lost {spec.compute.max_restarts + 1} times: {error}",
@@ -140,7 +148,7 @@ def _run_on_ray(spec: TrainingSpec, settings: Settings) -> None:
     finally:
         if started_here:
             ray.shutdown()
-    status = RunFolder.open(spec.run, spec.output, settings).status()
+    status = folder.status()
     if status is not None and status.phase is RunPhase.FAILED:
         message, _, remedy = status.message.partition("\nremedy: ")
         raise FailedPrecondition(message, remedy)
@@ -153,10 +161,6 @@ def _connect() -> bool:
     if ray.is_initialized():
         return False
     address = os.environ.get("RAY_ADDRESS", "")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    # Ray makes its workers nice by default; on a busy machine they then miss their health checks.
-    os.environ.setdefault("RAY_worker_niceness", "0")
     ray.init(address=address or "local", include_dashboard=False if not address else None, log_to_driver=False)
     return not address
 

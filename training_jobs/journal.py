@@ -66,5 +66,3 @@ def restarted(run: RunFolder, step: int, totals: dict[str, Any]) -> RunStatus:
         updated=datetime.now(UTC),
         **totals,
     )
-
-

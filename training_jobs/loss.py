@@ -69,9 +69,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: torch.Tensor) -> Any:
         scale = grad_outputs[0]
-        scaled = [
-            None if gradient is None else gradient.mul_(scale).to(ctx.dtype) for gradient in ctx.saved_tensors
-        ]
+        scaled = [None if gradient is None else gradient.mul_(scale).to(ctx.dtype) for gradient in ctx.saved_tensors]
         return *scaled, None, None, None
 
 
@@ -89,5 +87,6 @@ class OutputLoss(nn.Module):
 
     def forward(self, hidden: torch.Tensor, labels: torch.Tensor, token_weights: torch.Tensor) -> torch.Tensor:
         """hidden [targets, width], labels [targets] int64, token_weights [targets] float -> scalar, fp32."""
-        loss = _ChunkedCrossEntropy.apply(hidden, self.weight, self.bias, labels, token_weights, self.softcap)
+        apply: Any = _ChunkedCrossEntropy.apply
+        loss = apply(hidden, self.weight, self.bias, labels, token_weights, self.softcap)
         return cast(torch.Tensor, loss)

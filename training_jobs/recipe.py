@@ -32,7 +32,8 @@ def learning_rate(recipe: Recipe, step: int, total_steps: int) -> float:
 
 def parameter_groups(parameters: Iterable[nn.Parameter], recipe: Recipe) -> list[dict[str, Any]]:
     """AdamW's groups. Norms and biases are the one-dimensional parameters."""
-    decayed, spared = [], []
+    decayed: list[nn.Parameter] = []
+    spared: list[nn.Parameter] = []
     for parameter in parameters:
         # Under ZeRO-3 a parameter's own shape is that of its shard; `ds_shape` is the whole one.
         spare = not recipe.decay_norms_and_biases and len(getattr(parameter, "ds_shape", parameter.shape)) < 2

@@ -1,9 +1,9 @@
 """runs/<run>/ in the store: what is in it, and how to read and claim it. Imports no torch.
 
-    run.json      the resolved spec and its identity       status.json   services.shared.records.RunStatus
-    metrics.jsonl one MetricsRow a line                    lease.json    who computes it now
-    stop.json     somebody asks it to stop                 selection.json which checkpoint was chosen, and why
-    checkpoints/epoch-NN/, state/step-NNNNNN/, tensorboard/
+run.json      the resolved spec and its identity       status.json   services.shared.records.RunStatus
+metrics.jsonl one MetricsRow a line                    lease.json    who computes it now
+cancel.json, preempt.json: it is asked to stop         selection.json which checkpoint was chosen, and why
+checkpoints/epoch-NN/, state/step-NNNNNN/, tensorboard/
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from training_jobs.storage import Storage, locate
 
 LEASE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 10.0
-StopReason = Literal["cancelled", "preempted"]
+StopReason = Literal["cancel", "preempt"]
+STOP_REASONS: tuple[StopReason, ...] = ("cancel", "preempt")
 
 
 class RunFolder:
@@ -103,11 +104,15 @@ class RunFolder:
             )
 
     def ask_to_stop(self, reason: StopReason) -> None:
-        self.write_json("stop.json", {"reason": reason})
+        self.write_json(f"{reason}.json", {"time": datetime.now(UTC).isoformat()})
 
-    def stop_request(self) -> str | None:
-        request = self.read_json("stop.json")
-        return None if request is None else str(request.get("reason", "cancelled"))
+    def stop_request(self) -> StopReason | None:
+        """Why the run should stop now, if it should. Anybody may write the object; its content does not matter."""
+        return next((reason for reason in STOP_REASONS if self.storage.stat(self.key(f"{reason}.json"))), None)
+
+    def forget_stop_requests(self) -> None:
+        for reason in STOP_REASONS:
+            self.storage.delete(self.key(f"{reason}.json"))
 
     @contextmanager
     def lease(self) -> Iterator[None]:
@@ -117,7 +122,7 @@ class RunFolder:
         if holder is not None and _is_live(holder):
             raise Conflict(
                 f"run {self.run!r} is being computed by process {holder.get('pid')} on {holder.get('host')}",
-                "wait for it, stop it (lima train stop), or choose another name",
+                "wait for it, stop it (lima train cancel), or choose another name",
             )
         self._beat(mine)
         if (self.read_json("lease.json") or {}).get("owner") != mine["owner"]:

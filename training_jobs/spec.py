@@ -29,7 +29,7 @@ class Section(BaseModel):
 class EndOfTurn(Section):
     """The new special token that closes every utterance (LIMA, section 3)."""
 
-    token: Annotated[str, Field(min_length=1, max_length=64)] = "<|eot|>"
+    token: Annotated[str, Field(min_length=1, max_length=64)] = "<|eot|>"  # noqa: S105 - no password
     # "mean" starts its rows at the mean of the others; anything else names the token to copy.
     initial: Annotated[str, Field(min_length=1)] = "mean"
 
@@ -234,21 +234,27 @@ def parse_spec(raw: object, overrides: tuple[str, ...] = ()) -> TrainingSpec:
 
 
 def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> TrainingSpec:
-    """The spec in a YAML or JSON file (JSON is YAML).
+    """The spec in a YAML or JSON file.
 
     Raises:
         InvalidInput: the file is missing, too large or not YAML; InvalidInputs: its settings are wrong.
     """
     try:
-        data = path.read_bytes()[: MAX_SPEC_BYTES + 1]
-    except OSError as error:
-        raise InvalidInput("spec", str(path), f"must be a readable file ({error.strerror})") from None
-    if len(data) > MAX_SPEC_BYTES:
-        raise InvalidInput("spec", str(path), f"must be smaller than {MAX_SPEC_BYTES} bytes")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_SPEC_BYTES + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput("spec", str(path), f"must be a readable text file ({error})") from None
+    return spec_from_text(text, str(path), overrides)
+
+
+def spec_from_text(text: str, origin: str, overrides: tuple[str, ...] = ()) -> TrainingSpec:
+    """The spec written in YAML or JSON (which is YAML too). Raises as `load_spec`, naming `origin`."""
+    if len(text) > MAX_SPEC_BYTES:
+        raise InvalidInput("spec", origin, f"must be shorter than {MAX_SPEC_BYTES} characters")
     try:
-        raw = yaml.safe_load(data)
-    except yaml.YAMLError as error:
-        raise InvalidInput("spec", str(path), f"must be YAML or JSON: {error}") from None
+        raw = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InvalidInput("spec", origin, f"must be YAML or JSON: {error}") from None
     return parse_spec(raw, overrides)
 
 
@@ -256,7 +262,10 @@ def _override(text: str) -> dict[str, Any]:
     path, separator, value = text.partition("=")
     if not separator or not path:
         raise InvalidInput("--set", text, "must read like recipe.epochs=3")
-    nested: Any = yaml.safe_load(value)
+    try:
+        nested: Any = yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InvalidInput("--set", text, f"the value must be YAML: {error}") from None
     for part in reversed(path.split(".")):
         nested = {part: nested}
     assert isinstance(nested, dict)

@@ -35,7 +35,9 @@ def epoch_steps(recipe: Recipe, examples: int, epoch: int) -> list[list[int]]:
         steps.pop()
     if not steps:
         raise InvalidInput(
-            "recipe.batch_size", recipe.batch_size, f"leaves no step: the dataset has {examples} examples",
+            "recipe.batch_size",
+            recipe.batch_size,
+            f"leaves no step: the dataset has {examples} examples",
             "lower it, or set recipe.last_batch to keep",
         )
     return steps

@@ -24,6 +24,7 @@ class Storage(Protocol):
     def uri(self, key: str) -> str: ...
     def put_bytes(self, key: str, data: bytes) -> object: ...
     def get_bytes(self, key: str, max_bytes: int = ...) -> bytes: ...
+    def stat(self, key: str) -> object | None: ...
     def delete(self, key: str) -> object: ...
     def delete_prefix(self, prefix: str) -> object: ...
     def list_folders(self, prefix: str) -> Iterator[str]: ...
@@ -58,6 +59,10 @@ class FolderStorage:
         if path.stat().st_size > max_bytes:
             raise InvalidInput("file", str(path), f"must be at most {max_bytes} bytes")
         return path.read_bytes()
+
+    def stat(self, key: str) -> int | None:
+        path = self._path(key)
+        return path.stat().st_size if path.is_file() else None
 
     def delete(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)
@@ -135,7 +140,9 @@ def fetch_folder(uri: str, settings: Settings, cache: Path, field: str) -> Path:
         return folder
     manifest = storage.get_manifest(prefix)
     if manifest is None:
-        raise InvalidInput(field, uri, "there is no complete folder (no manifest.json)", "upload it again, or check the URI")
+        raise InvalidInput(
+            field, uri, "there is no complete folder (no manifest.json)", "upload it again, or check the URI"
+        )
     folder = cache / digest_json([uri, manifest])[:16]
     storage.get_folder(prefix, folder)
     return folder

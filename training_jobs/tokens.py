@@ -32,17 +32,23 @@ def check_base_folder(folder: Path) -> dict[str, Any]:
         raise refuse("must hold a readable config.json", "name a Hugging Face model folder")
     tokenizer_config = _read_json(folder / "tokenizer_config.json") or {}
     if "auto_map" in config or "auto_map" in tokenizer_config:
-        raise refuse("wants to run code of its own (auto_map), which is never done", "use a family that transformers knows")
+        raise refuse(
+            "wants to run code of its own (auto_map), which is never done", "use a family that transformers knows"
+        )
     family_of(str(config.get("model_type")))
     index = _read_json(folder / "model.safetensors.index.json")
     shards = sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]
     missing = [name for name in shards if not (folder / name).is_file()]
     if missing:
         if not index and list(folder.glob("*.bin")):
-            raise refuse("holds pickled weights (.bin), which can run code when read", "convert them to safetensors first")
+            raise refuse(
+                "holds pickled weights (.bin), which can run code when read", "convert them to safetensors first"
+            )
         raise refuse(f"is incomplete: {', '.join(missing)} is missing", "download it again")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
-        raise refuse("must hold a tokenizer (tokenizer.json or tokenizer.model)", "copy the tokenizer beside the weights")
+        raise refuse(
+            "must hold a tokenizer (tokenizer.json or tokenizer.model)", "copy the tokenizer beside the weights"
+        )
     return config
 
 
@@ -134,22 +140,20 @@ def add_row(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings
     end = cast(int, tokenizer.eos_token_id)
     source: int | None = None
     if settings.initial != "mean":
-        source = cast("dict[str, int]", tokenizer.get_vocab()).get(settings.initial)
+        source = tokenizer.get_vocab().get(settings.initial)
         if source is None:
             raise InvalidInput(
-                "recipe.end_of_turn.initial", settings.initial, "must be \"mean\" or a token of the tokenizer"
+                "recipe.end_of_turn.initial", settings.initial, 'must be "mean" or a token of the tokenizer'
             )
-    if model.get_input_embeddings().weight.shape[0] <= end:
+    if cast(torch.nn.Embedding, model.get_input_embeddings()).num_embeddings <= end:
         model.resize_token_embeddings(end + 1, mean_resizing=False)
-    layers = {id(layer.weight): layer.weight for layer in (model.get_input_embeddings(), model.get_output_embeddings())}
+    layers = (model.get_input_embeddings(), model.get_output_embeddings())
+    parameters = [parameter for layer in layers for parameter in cast(torch.nn.Module, layer).parameters()]
     with torch.no_grad():
-        for weight in layers.values():
-            rows = weight[:end].float()
-            weight[end] = (rows.mean(dim=0) if source is None else rows[source]).to(weight.dtype)
-    bias = getattr(model.get_output_embeddings(), "bias", None)
-    if bias is not None:
-        with torch.no_grad():
-            bias[end] = bias[:end].mean() if source is None else bias[source]
+        # Tied layers share one parameter; a bias has one number per token.
+        for parameter in {id(parameter): parameter for parameter in parameters}.values():
+            others = parameter[:end].float()
+            parameter[end] = others.mean(dim=0) if source is None else others[source]
 
 
 def check_stop_token(model_folder: Path, token: str) -> None:

@@ -50,7 +50,9 @@ def _mlflow(run: str, uri: str) -> Any:
     try:
         import mlflow  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
-        raise FailedPrecondition("tracking.mlflow_uri is set, but mlflow is not installed", "pip install mlflow") from None
+        raise FailedPrecondition(
+            "tracking.mlflow_uri is set, but mlflow is not installed", "pip install mlflow"
+        ) from None
     mlflow.set_tracking_uri(uri)
     mlflow.start_run(run_name=run)
     return mlflow
@@ -60,5 +62,7 @@ def _wandb(run: str, project: str) -> Any:
     try:
         import wandb  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
-        raise FailedPrecondition("tracking.wandb_project is set, but wandb is not installed", "pip install wandb") from None
+        raise FailedPrecondition(
+            "tracking.wandb_project is set, but wandb is not installed", "pip install wandb"
+        ) from None
     return wandb.init(project=project, name=run, id=run, resume="allow")

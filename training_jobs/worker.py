@@ -59,11 +59,19 @@ class RunOutlet:
         if self._journal is not None:
             self._journal.record(row)
             self._journal.update(
-                step=row.step, epoch=int(row.epoch), loss=row.loss,
-                tokens_per_second=tokens_per_second, eta_seconds=eta_seconds,
+                step=row.step,
+                epoch=int(row.epoch),
+                loss=row.loss,
+                tokens_per_second=tokens_per_second,
+                eta_seconds=eta_seconds,
             )
-            _log.info("step", step=row.step, of=self._plan.total_steps, loss=round(row.loss, 4),
-                      tokens_per_second=round(tokens_per_second, 1))
+            _log.info(
+                "step",
+                step=row.step,
+                of=self._plan.total_steps,
+                loss=round(row.loss, 4),
+                tokens_per_second=round(tokens_per_second, 1),
+            )
 
     def evaluated(self, row: MetricsRow) -> None:
         if self._journal is not None:
@@ -78,9 +86,13 @@ class RunOutlet:
         if self._journal is None or self._uploader is None:
             return
         described = {
-            "run": self._run.run, "epoch": epoch, "step": self._journal.status.step, "identity": self._spec.identity,
+            "run": self._run.run,
+            "epoch": epoch,
+            "step": self._journal.status.step,
+            "identity": self._spec.identity,
             "recipe": self._spec.recipe.model_dump(mode="json"),
-            "base_model": self._spec.base_model, "dataset": self._spec.dataset,
+            "base_model": self._spec.base_model,
+            "dataset": self._spec.dataset,
         }
         self._uploader.put_folder(self._run.key(name), folder, described, then=lambda: self._epoch_arrived(epoch))
 
@@ -148,7 +160,7 @@ def train(spec: TrainingSpec, settings: Settings, make_engine: MakeEngine) -> No
         Loop(spec, gathered.train, gathered.held_out, engine, outlet).run(step)
         outlet.finish(RunPhase.SUCCEEDED)
     except Stopped:
-        cancelled = run.stop_request() == "cancelled"
+        cancelled = run.stop_request() == "cancel"
         outlet.finish(RunPhase.CANCELLED if cancelled else RunPhase.PENDING, "stopped when asked; run again to go on")
         raise
     finally:

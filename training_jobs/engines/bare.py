@@ -29,7 +29,7 @@ class BareEngine:
     def accumulate(self, batch: Batch, *, last: bool) -> torch.Tensor:
         self.trainee.train()
         loss: torch.Tensor = self.trainee(batch.to(self.device))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         for name, master in self._masters.items():
             param = self._params[name]
             if master is not param and param.grad is not None:
