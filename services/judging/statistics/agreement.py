@@ -24,7 +24,9 @@ def tie_discounted(
     """
     shared = (first != MISSING) & (second != MISSING)
     points = tie_discounted_points(first[shared], second[shared], tie)
-    return bootstrap(points[:, None], lambda means: means[:, 0], "tie-discounted agreement", resamples=resamples, seed=seed)
+    return bootstrap(
+        points[:, None], lambda means: means[:, 0], "tie-discounted agreement", resamples=resamples, seed=seed
+    )
 
 
 def tie_discounted_points(first: IntArray, second: IntArray, tie: int) -> FloatArray:

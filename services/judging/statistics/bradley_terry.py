@@ -54,7 +54,8 @@ def bradley_terry(
     for system in range(systems):
         interval = percentile_interval(draws[:, system])
         odds = Estimate(float(value[system]), *interval, len(codes), method)
-        chance = Estimate(*(float(special.expit(end)) for end in (odds.value, *interval)), len(codes), method)
+        low, high = (float(special.expit(end)) for end in interval)
+        chance = Estimate(float(special.expit(odds.value)), low, high, len(codes), method)
         strengths.append(Strength(system, odds, chance))
     return strengths
 

@@ -11,6 +11,8 @@ from services.judging.statistics.estimate import BoolArray, Estimate, FloatArray
 from services.judging.statistics.proportion import mcnemar, sign_test, wilson
 from services.judging.statistics.resampling import RESAMPLES, bootstrap, cluster_means
 
+_SHARE = "share of verdicts, each prompt once; Wilson score interval"
+
 
 @dataclass(frozen=True, slots=True)
 class PairVerdicts:
@@ -62,19 +64,18 @@ class PairSummary:
 def summarise(verdicts: PairVerdicts, *, resamples: int = RESAMPLES, seed: int = 0) -> PairSummary:
     """All of a pair's numbers; two orders of one prompt are one cluster throughout."""
     preference = verdicts.preference
-    columns = np.stack(
-        [preference > 0.5, preference == 0.5, preference < 0.5, preference], axis=1
-    ).astype(np.float64)
+    columns = np.stack([preference > 0.5, preference == 0.5, preference < 0.5, preference], axis=1).astype(np.float64)
     rows, _ = cluster_means(columns, verdicts.prompts) if len(preference) else (np.empty((0, 4)), None)
     mean = rows[:, 3]
     wins, losses = int((mean > 0.5).sum()), int((mean < 0.5).sum())
-    shares = [
-        wilson(float(rows[:, column].sum()), len(rows), "share of verdicts, each prompt once; Wilson score interval")
-        for column in range(3)
-    ]
+    win, tie, lose = (
+        wilson(float(rows[:, column].sum()), len(rows), _SHARE).excluding(verdicts.excluded) for column in range(3)
+    )
     flips, only_a, only_b = _orders(verdicts)
     return PairSummary(
-        *(share.excluding(verdicts.excluded) for share in shares),
+        win=win,
+        tie=tie,
+        lose=lose,
         win_rate=_win_rate(mean, resamples, seed).excluding(verdicts.excluded),
         flip_rate=flips,
         position_bias=_position_bias(verdicts, resamples, seed),
@@ -113,9 +114,7 @@ def _orders(verdicts: PairVerdicts) -> tuple[Estimate, int, int]:
     verdict = np.sign(verdicts.preference - 0.5)
     on_a, on_b = verdicts.first_on_a, ~verdicts.first_on_a
     counts = [np.bincount(unit[side], minlength=size) for side in (on_a, on_b)]
-    first, second = (
-        np.sign(np.bincount(unit[side], weights=verdict[side], minlength=size)) for side in (on_a, on_b)
-    )
+    first, second = (np.sign(np.bincount(unit[side], weights=verdict[side], minlength=size)) for side in (on_a, on_b))
     both = (counts[0] > 0) & (counts[1] > 0)
     prompt_of_unit = np.zeros(size, dtype=np.int64)
     prompt_of_unit[unit] = verdicts.prompts

@@ -31,9 +31,7 @@ def cluster_means(values: FloatArray, clusters: IntArray) -> tuple[FloatArray, I
         Means of shape (clusters, k), ordered by code, and the number of rows behind each.
     """
     codes, inverse, counts = np.unique(clusters, return_inverse=True, return_counts=True)
-    sums = np.stack(
-        [np.bincount(inverse, weights=column, minlength=len(codes)) for column in values.T], axis=1
-    )
+    sums = np.stack([np.bincount(inverse, weights=column, minlength=len(codes)) for column in values.T], axis=1)
     return sums / counts[:, None], counts.astype(np.int64)
 
 
@@ -115,6 +113,9 @@ def percentile_interval(draws: FloatArray) -> tuple[float, float]:
 def mean_difference(first: FloatArray, second: FloatArray, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
     """Paired bootstrap of the mean difference of two systems over the same prompts, each of shape (n,)."""
     return bootstrap(
-        (first - second)[:, None], lambda means: means[:, 0], "mean of paired differences",
-        resamples=resamples, seed=seed,
+        (first - second)[:, None],
+        lambda means: means[:, 0],
+        "mean of paired differences",
+        resamples=resamples,
+        seed=seed,
     )

@@ -45,6 +45,36 @@ class DeleteStudyRequest(_message.Message):
     name: str
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
+class GetStudyProgressRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class StudyProgress(_message.Message):
+    __slots__ = ("judges", "annotators")
+    JUDGES_FIELD_NUMBER: _ClassVar[int]
+    ANNOTATORS_FIELD_NUMBER: _ClassVar[int]
+    judges: _containers.RepeatedCompositeFieldContainer[JudgeProgress]
+    annotators: _containers.RepeatedCompositeFieldContainer[AnnotatorProgress]
+    def __init__(self, judges: _Optional[_Iterable[_Union[JudgeProgress, _Mapping]]] = ..., annotators: _Optional[_Iterable[_Union[AnnotatorProgress, _Mapping]]] = ...) -> None: ...
+
+class JudgeProgress(_message.Message):
+    __slots__ = ("judge", "kind", "done", "total", "unparsable", "failed")
+    JUDGE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    UNPARSABLE_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    judge: str
+    kind: str
+    done: int
+    total: int
+    unparsable: int
+    failed: int
+    def __init__(self, judge: _Optional[str] = ..., kind: _Optional[str] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., unparsable: _Optional[int] = ..., failed: _Optional[int] = ...) -> None: ...
+
 class RunStudyRequest(_message.Message):
     __slots__ = ("name", "request_id")
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +102,31 @@ class ImportVerdictsResponse(_message.Message):
     skipped: int
     problems: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, imported: _Optional[int] = ..., skipped: _Optional[int] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ExportVerdictsRequest(_message.Message):
+    __slots__ = ("name", "format")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    format: str
+    def __init__(self, name: _Optional[str] = ..., format: _Optional[str] = ...) -> None: ...
+
+class ExportVerdictsResponse(_message.Message):
+    __slots__ = ("uri", "exported", "excluded")
+    class ExcludedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    URI_FIELD_NUMBER: _ClassVar[int]
+    EXPORTED_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_FIELD_NUMBER: _ClassVar[int]
+    uri: str
+    exported: int
+    excluded: _containers.ScalarMap[str, int]
+    def __init__(self, uri: _Optional[str] = ..., exported: _Optional[int] = ..., excluded: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class ListVerdictsRequest(_message.Message):
     __slots__ = ("parent", "judge", "state", "page_size", "page_token")
@@ -125,7 +180,7 @@ class Estimate(_message.Message):
     def __init__(self, value: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., n: _Optional[int] = ..., excluded: _Optional[_Mapping[str, int]] = ..., method: _Optional[str] = ...) -> None: ...
 
 class PairResult(_message.Message):
-    __slots__ = ("first", "second", "judge", "win", "tie", "lose", "win_rate", "flip_rate", "position_bias")
+    __slots__ = ("first", "second", "judge", "win", "tie", "lose", "win_rate", "flip_rate", "position_bias", "wins", "ties", "losses", "sign_p", "position_p", "longer_preferred", "length_controlled_win_rate")
     FIRST_FIELD_NUMBER: _ClassVar[int]
     SECOND_FIELD_NUMBER: _ClassVar[int]
     JUDGE_FIELD_NUMBER: _ClassVar[int]
@@ -135,6 +190,13 @@ class PairResult(_message.Message):
     WIN_RATE_FIELD_NUMBER: _ClassVar[int]
     FLIP_RATE_FIELD_NUMBER: _ClassVar[int]
     POSITION_BIAS_FIELD_NUMBER: _ClassVar[int]
+    WINS_FIELD_NUMBER: _ClassVar[int]
+    TIES_FIELD_NUMBER: _ClassVar[int]
+    LOSSES_FIELD_NUMBER: _ClassVar[int]
+    SIGN_P_FIELD_NUMBER: _ClassVar[int]
+    POSITION_P_FIELD_NUMBER: _ClassVar[int]
+    LONGER_PREFERRED_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_CONTROLLED_WIN_RATE_FIELD_NUMBER: _ClassVar[int]
     first: str
     second: str
     judge: str
@@ -144,7 +206,42 @@ class PairResult(_message.Message):
     win_rate: Estimate
     flip_rate: Estimate
     position_bias: Estimate
-    def __init__(self, first: _Optional[str] = ..., second: _Optional[str] = ..., judge: _Optional[str] = ..., win: _Optional[_Union[Estimate, _Mapping]] = ..., tie: _Optional[_Union[Estimate, _Mapping]] = ..., lose: _Optional[_Union[Estimate, _Mapping]] = ..., win_rate: _Optional[_Union[Estimate, _Mapping]] = ..., flip_rate: _Optional[_Union[Estimate, _Mapping]] = ..., position_bias: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
+    wins: int
+    ties: int
+    losses: int
+    sign_p: float
+    position_p: float
+    longer_preferred: Estimate
+    length_controlled_win_rate: Estimate
+    def __init__(self, first: _Optional[str] = ..., second: _Optional[str] = ..., judge: _Optional[str] = ..., win: _Optional[_Union[Estimate, _Mapping]] = ..., tie: _Optional[_Union[Estimate, _Mapping]] = ..., lose: _Optional[_Union[Estimate, _Mapping]] = ..., win_rate: _Optional[_Union[Estimate, _Mapping]] = ..., flip_rate: _Optional[_Union[Estimate, _Mapping]] = ..., position_bias: _Optional[_Union[Estimate, _Mapping]] = ..., wins: _Optional[int] = ..., ties: _Optional[int] = ..., losses: _Optional[int] = ..., sign_p: _Optional[float] = ..., position_p: _Optional[float] = ..., longer_preferred: _Optional[_Union[Estimate, _Mapping]] = ..., length_controlled_win_rate: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
+
+class StrengthResult(_message.Message):
+    __slots__ = ("system", "judge", "log_odds")
+    SYSTEM_FIELD_NUMBER: _ClassVar[int]
+    JUDGE_FIELD_NUMBER: _ClassVar[int]
+    LOG_ODDS_FIELD_NUMBER: _ClassVar[int]
+    system: str
+    judge: str
+    log_odds: Estimate
+    def __init__(self, system: _Optional[str] = ..., judge: _Optional[str] = ..., log_odds: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
+
+class ReliabilityResult(_message.Message):
+    __slots__ = ("group", "fleiss_kappa", "krippendorff_alpha")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    FLEISS_KAPPA_FIELD_NUMBER: _ClassVar[int]
+    KRIPPENDORFF_ALPHA_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    fleiss_kappa: Estimate
+    krippendorff_alpha: Estimate
+    def __init__(self, group: _Optional[str] = ..., fleiss_kappa: _Optional[_Union[Estimate, _Mapping]] = ..., krippendorff_alpha: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
+
+class GoldResult(_message.Message):
+    __slots__ = ("annotator", "accuracy")
+    ANNOTATOR_FIELD_NUMBER: _ClassVar[int]
+    ACCURACY_FIELD_NUMBER: _ClassVar[int]
+    annotator: str
+    accuracy: Estimate
+    def __init__(self, annotator: _Optional[str] = ..., accuracy: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
 
 class ScoreResult(_message.Message):
     __slots__ = ("system", "judge", "mean", "shares")
@@ -178,18 +275,24 @@ class AgreementResult(_message.Message):
     def __init__(self, first: _Optional[str] = ..., second: _Optional[str] = ..., tie_discounted: _Optional[_Union[Estimate, _Mapping]] = ..., kappa: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
 
 class Results(_message.Message):
-    __slots__ = ("study", "pairs", "scores", "agreements", "warnings")
+    __slots__ = ("study", "pairs", "scores", "agreements", "warnings", "strengths", "reliabilities", "gold")
     STUDY_FIELD_NUMBER: _ClassVar[int]
     PAIRS_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
     AGREEMENTS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    STRENGTHS_FIELD_NUMBER: _ClassVar[int]
+    RELIABILITIES_FIELD_NUMBER: _ClassVar[int]
+    GOLD_FIELD_NUMBER: _ClassVar[int]
     study: str
     pairs: _containers.RepeatedCompositeFieldContainer[PairResult]
     scores: _containers.RepeatedCompositeFieldContainer[ScoreResult]
     agreements: _containers.RepeatedCompositeFieldContainer[AgreementResult]
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, study: _Optional[str] = ..., pairs: _Optional[_Iterable[_Union[PairResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[ScoreResult, _Mapping]]] = ..., agreements: _Optional[_Iterable[_Union[AgreementResult, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    strengths: _containers.RepeatedCompositeFieldContainer[StrengthResult]
+    reliabilities: _containers.RepeatedCompositeFieldContainer[ReliabilityResult]
+    gold: _containers.RepeatedCompositeFieldContainer[GoldResult]
+    def __init__(self, study: _Optional[str] = ..., pairs: _Optional[_Iterable[_Union[PairResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[ScoreResult, _Mapping]]] = ..., agreements: _Optional[_Iterable[_Union[AgreementResult, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., strengths: _Optional[_Iterable[_Union[StrengthResult, _Mapping]]] = ..., reliabilities: _Optional[_Iterable[_Union[ReliabilityResult, _Mapping]]] = ..., gold: _Optional[_Iterable[_Union[GoldResult, _Mapping]]] = ...) -> None: ...
 
 class CreateReportRequest(_message.Message):
     __slots__ = ("name", "context_json")
@@ -300,13 +403,17 @@ class GetAnnotatorProgressRequest(_message.Message):
     def __init__(self, parent: _Optional[str] = ..., annotator: _Optional[str] = ...) -> None: ...
 
 class AnnotatorProgress(_message.Message):
-    __slots__ = ("done", "remaining", "gold_accuracy", "median_seconds")
+    __slots__ = ("done", "remaining", "gold_accuracy", "median_seconds", "annotator", "skipped")
     DONE_FIELD_NUMBER: _ClassVar[int]
     REMAINING_FIELD_NUMBER: _ClassVar[int]
     GOLD_ACCURACY_FIELD_NUMBER: _ClassVar[int]
     MEDIAN_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    ANNOTATOR_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
     done: int
     remaining: int
     gold_accuracy: float
     median_seconds: float
-    def __init__(self, done: _Optional[int] = ..., remaining: _Optional[int] = ..., gold_accuracy: _Optional[float] = ..., median_seconds: _Optional[float] = ...) -> None: ...
+    annotator: str
+    skipped: int
+    def __init__(self, done: _Optional[int] = ..., remaining: _Optional[int] = ..., gold_accuracy: _Optional[float] = ..., median_seconds: _Optional[float] = ..., annotator: _Optional[str] = ..., skipped: _Optional[int] = ...) -> None: ...

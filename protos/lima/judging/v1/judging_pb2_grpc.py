@@ -57,6 +57,11 @@ class JudgingServiceStub:
                 request_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.DeleteStudyRequest.SerializeToString,
                 response_deserializer=lima_dot_judging_dot_v1_dot_study__pb2.Study.FromString,
                 _registered_method=True)
+        self.GetStudyProgress = channel.unary_unary(
+                '/lima.judging.v1.JudgingService/GetStudyProgress',
+                request_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.GetStudyProgressRequest.SerializeToString,
+                response_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.StudyProgress.FromString,
+                _registered_method=True)
         self.RunStudy = channel.unary_unary(
                 '/lima.judging.v1.JudgingService/RunStudy',
                 request_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.RunStudyRequest.SerializeToString,
@@ -71,6 +76,11 @@ class JudgingServiceStub:
                 '/lima.judging.v1.JudgingService/ListVerdicts',
                 request_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.ListVerdictsRequest.SerializeToString,
                 response_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.ListVerdictsResponse.FromString,
+                _registered_method=True)
+        self.ExportVerdicts = channel.unary_unary(
+                '/lima.judging.v1.JudgingService/ExportVerdicts',
+                request_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.ExportVerdictsRequest.SerializeToString,
+                response_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.ExportVerdictsResponse.FromString,
                 _registered_method=True)
         self.GetResults = channel.unary_unary(
                 '/lima.judging.v1.JudgingService/GetResults',
@@ -112,6 +122,13 @@ class JudgingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStudyProgress(self, request, context):
+        """How far judges and annotators are; cheap enough to poll.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RunStudy(self, request, context):
         """Asks the LLM judges whatever has not been asked. Response: Results.
         """
@@ -127,6 +144,13 @@ class JudgingServiceServicer:
 
     def ListVerdicts(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportVerdicts(self, request, context):
+        """Writes the verdicts to the store in the given format.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -167,6 +191,11 @@ def add_JudgingServiceServicer_to_server(servicer, server):
                     request_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.DeleteStudyRequest.FromString,
                     response_serializer=lima_dot_judging_dot_v1_dot_study__pb2.Study.SerializeToString,
             ),
+            'GetStudyProgress': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStudyProgress,
+                    request_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.GetStudyProgressRequest.FromString,
+                    response_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.StudyProgress.SerializeToString,
+            ),
             'RunStudy': grpc.unary_unary_rpc_method_handler(
                     servicer.RunStudy,
                     request_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.RunStudyRequest.FromString,
@@ -181,6 +210,11 @@ def add_JudgingServiceServicer_to_server(servicer, server):
                     servicer.ListVerdicts,
                     request_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.ListVerdictsRequest.FromString,
                     response_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.ListVerdictsResponse.SerializeToString,
+            ),
+            'ExportVerdicts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportVerdicts,
+                    request_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.ExportVerdictsRequest.FromString,
+                    response_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.ExportVerdictsResponse.SerializeToString,
             ),
             'GetResults': grpc.unary_unary_rpc_method_handler(
                     servicer.GetResults,
@@ -313,6 +347,33 @@ class JudgingService:
             _registered_method=True)
 
     @staticmethod
+    def GetStudyProgress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lima.judging.v1.JudgingService/GetStudyProgress',
+            lima_dot_judging_dot_v1_dot_judging__pb2.GetStudyProgressRequest.SerializeToString,
+            lima_dot_judging_dot_v1_dot_judging__pb2.StudyProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RunStudy(request,
             target,
             options=(),
@@ -383,6 +444,33 @@ class JudgingService:
             '/lima.judging.v1.JudgingService/ListVerdicts',
             lima_dot_judging_dot_v1_dot_judging__pb2.ListVerdictsRequest.SerializeToString,
             lima_dot_judging_dot_v1_dot_judging__pb2.ListVerdictsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportVerdicts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lima.judging.v1.JudgingService/ExportVerdicts',
+            lima_dot_judging_dot_v1_dot_judging__pb2.ExportVerdictsRequest.SerializeToString,
+            lima_dot_judging_dot_v1_dot_judging__pb2.ExportVerdictsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blima/judging/v1/study.proto\x12\x0flima.judging.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x02\n\tStudySpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x08protocol\x18\x02 \x01(\x0e\x32\x19.lima.judging.v1.Protocol\x12(\n\x07systems\x18\x03 \x03(\x0b\x32\x17.lima.judging.v1.System\x12*\n\x06judges\x18\x04 \x03(\x0b\x32\x1a.lima.judging.v1.JudgeSpec\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x10\n\x08template\x18\x06 \x01(\t\x12)\n\x05human\x18\x07 \x01(\x0b\x32\x1a.lima.judging.v1.HumanSpec\x12\'\n\x06limits\x18\x08 \x01(\x0b\x32\x17.lima.judging.v1.Limits\"-\n\x06System\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rresponses_uri\x18\x02 \x01(\t\"\x88\x02\n\tJudgeSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x18\n\x0b\x62oth_orders\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x14\n\x0cuse_logprobs\x18\x04 \x01(\x08\x12\x18\n\x0b\x63oncurrency\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x19\n\x0cmax_attempts\x18\x06 \x01(\rH\x02\x88\x01\x01\x12\x14\n\x07samples\x18\x07 \x01(\rH\x03\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x08 \x01(\rH\x04\x88\x01\x01\x42\x0e\n\x0c_both_ordersB\x0e\n\x0c_concurrencyB\x0f\n\r_max_attemptsB\n\n\x08_samplesB\r\n\x0b_max_tokens\"\xbc\x01\n\tHumanSpec\x12\x14\n\x07overlap\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x32\n\x04gold\x18\x02 \x03(\x0b\x32$.lima.judging.v1.HumanSpec.GoldEntry\x12\x1a\n\rlease_seconds\x18\x03 \x01(\rH\x01\x88\x01\x01\x1a+\n\tGoldEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\n\n\x08_overlapB\x10\n\x0e_lease_seconds\"G\n\x06Limits\x12\x14\n\x0cmax_cost_usd\x18\x01 \x01(\x01\x12\x12\n\nmax_tokens\x18\x02 \x01(\x04\x12\x13\n\x0bmax_seconds\x18\x03 \x01(\r\"\xe6\x02\n\x07Verdict\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tprompt_id\x18\x02 \x01(\t\x12\x0f\n\x07systems\x18\x03 \x03(\t\x12\r\n\x05judge\x18\x04 \x01(\t\x12\x12\n\njudge_kind\x18\x05 \x01(\t\x12\'\n\x06\x63hoice\x18\x06 \x01(\x0e\x32\x17.lima.judging.v1.Choice\x12\x12\n\x05score\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05label\x18\x08 \x01(\t\x12\x12\n\nfirst_on_a\x18\t \x01(\x08\x12\r\n\x05state\x18\n \x01(\t\x12\x11\n\treasoning\x18\x0b \x01(\t\x12\x0e\n\x06sample\x18\x0c \x01(\r\x12\x0f\n\x07seconds\x18\r \x01(\x01\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x0cgold_correct\x18\x0f \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_scoreB\x0f\n\r_gold_correct\"\xbd\x02\n\x05Study\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x04spec\x18\x02 \x01(\x0b\x32\x1a.lima.judging.v1.StudySpec\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x1c.lima.judging.v1.Study.State\x12\x12\n\nitem_count\x18\x04 \x01(\r\x12\x15\n\rverdict_count\x18\x05 \x01(\r\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x0e\n\nSTATE_DONE\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04*\xb4\x01\n\x08Protocol\x12\x18\n\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x15\n\x11PROTOCOL_PAIRWISE\x10\x01\x12\x13\n\x0fPROTOCOL_LIKERT\x10\x02\x12\x15\n\x11PROTOCOL_ABSOLUTE\x10\x03\x12\x13\n\x0fPROTOCOL_SAFETY\x10\x04\x12\x1a\n\x16PROTOCOL_DIALOGUE_TURN\x10\x05\x12\x1a\n\x16PROTOCOL_DIALOGUE_PAIR\x10\x06*Q\n\x06\x43hoice\x12\x16\n\x12\x43HOICE_UNSPECIFIED\x10\x00\x12\x0e\n\nCHOICE_WIN\x10\x01\x12\x0e\n\nCHOICE_TIE\x10\x02\x12\x0f\n\x0b\x43HOICE_LOSE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blima/judging/v1/study.proto\x12\x0flima.judging.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x02\n\tStudySpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x08protocol\x18\x02 \x01(\x0e\x32\x19.lima.judging.v1.Protocol\x12(\n\x07systems\x18\x03 \x03(\x0b\x32\x17.lima.judging.v1.System\x12*\n\x06judges\x18\x04 \x03(\x0b\x32\x1a.lima.judging.v1.JudgeSpec\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x10\n\x08template\x18\x06 \x01(\t\x12)\n\x05human\x18\x07 \x01(\x0b\x32\x1a.lima.judging.v1.HumanSpec\x12\'\n\x06limits\x18\x08 \x01(\x0b\x32\x17.lima.judging.v1.Limits\x12-\n\tselection\x18\t \x01(\x0b\x32\x1a.lima.judging.v1.Selection\"j\n\tSelection\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x18\n\x0b\x66irst_epoch\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x17\n\nlast_epoch\x18\x03 \x01(\rH\x01\x88\x01\x01\x42\x0e\n\x0c_first_epochB\r\n\x0b_last_epoch\"-\n\x06System\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rresponses_uri\x18\x02 \x01(\t\"\x88\x02\n\tJudgeSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x18\n\x0b\x62oth_orders\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x14\n\x0cuse_logprobs\x18\x04 \x01(\x08\x12\x18\n\x0b\x63oncurrency\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x19\n\x0cmax_attempts\x18\x06 \x01(\rH\x02\x88\x01\x01\x12\x14\n\x07samples\x18\x07 \x01(\rH\x03\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x08 \x01(\rH\x04\x88\x01\x01\x42\x0e\n\x0c_both_ordersB\x0e\n\x0c_concurrencyB\x0f\n\r_max_attemptsB\n\n\x08_samplesB\r\n\x0b_max_tokens\"\xa3\x02\n\tHumanSpec\x12\x14\n\x07overlap\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x32\n\x04gold\x18\x02 \x03(\x0b\x32$.lima.judging.v1.HumanSpec.GoldEntry\x12\x1a\n\rlease_seconds\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x36\n\x06groups\x18\x04 \x03(\x0b\x32&.lima.judging.v1.HumanSpec.GroupsEntry\x1a+\n\tGoldEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bGroupsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\n\n\x08_overlapB\x10\n\x0e_lease_seconds\"G\n\x06Limits\x12\x14\n\x0cmax_cost_usd\x18\x01 \x01(\x01\x12\x12\n\nmax_tokens\x18\x02 \x01(\x04\x12\x13\n\x0bmax_seconds\x18\x03 \x01(\r\"\x9e\x03\n\x07Verdict\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tprompt_id\x18\x02 \x01(\t\x12\x0f\n\x07systems\x18\x03 \x03(\t\x12\r\n\x05judge\x18\x04 \x01(\t\x12\x12\n\njudge_kind\x18\x05 \x01(\t\x12\'\n\x06\x63hoice\x18\x06 \x01(\x0e\x32\x17.lima.judging.v1.Choice\x12\x12\n\x05score\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05label\x18\x08 \x01(\t\x12\x12\n\nfirst_on_a\x18\t \x01(\x08\x12\r\n\x05state\x18\n \x01(\t\x12\x11\n\treasoning\x18\x0b \x01(\t\x12\x0e\n\x06sample\x18\x0c \x01(\r\x12\x0f\n\x07seconds\x18\r \x01(\x01\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x0cgold_correct\x18\x0f \x01(\x08H\x01\x88\x01\x01\x12\x17\n\npreference\x18\x10 \x01(\x01H\x02\x88\x01\x01\x12\x0e\n\x06scores\x18\x11 \x03(\x01\x42\x08\n\x06_scoreB\x0f\n\r_gold_correctB\r\n\x0b_preference\"\xfd\x02\n\x05Study\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x04spec\x18\x02 \x01(\x0b\x32\x1a.lima.judging.v1.StudySpec\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x1c.lima.judging.v1.Study.State\x12\x12\n\nitem_count\x18\x04 \x01(\r\x12\x15\n\rverdict_count\x18\x05 \x01(\r\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x06ledger\x18\x08 \x01(\x0b\x32\x17.lima.judging.v1.Ledger\x12\x15\n\rstate_message\x18\t \x01(\t\"c\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x0e\n\nSTATE_DONE\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\"\x82\x01\n\x06Ledger\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\x04\x12\x14\n\x0c\x63\x61\x63hed_calls\x18\x02 \x01(\x04\x12\x15\n\rprompt_tokens\x18\x03 \x01(\x04\x12\x19\n\x11\x63ompletion_tokens\x18\x04 \x01(\x04\x12\x10\n\x08\x63ost_usd\x18\x05 \x01(\x01\x12\x0f\n\x07seconds\x18\x06 \x01(\x01*\xb4\x01\n\x08Protocol\x12\x18\n\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x15\n\x11PROTOCOL_PAIRWISE\x10\x01\x12\x13\n\x0fPROTOCOL_LIKERT\x10\x02\x12\x15\n\x11PROTOCOL_ABSOLUTE\x10\x03\x12\x13\n\x0fPROTOCOL_SAFETY\x10\x04\x12\x1a\n\x16PROTOCOL_DIALOGUE_TURN\x10\x05\x12\x1a\n\x16PROTOCOL_DIALOGUE_PAIR\x10\x06*Q\n\x06\x43hoice\x12\x16\n\x12\x43HOICE_UNSPECIFIED\x10\x00\x12\x0e\n\nCHOICE_WIN\x10\x01\x12\x0e\n\nCHOICE_TIE\x10\x02\x12\x0f\n\x0b\x43HOICE_LOSE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,26 +34,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_HUMANSPEC_GOLDENTRY']._loaded_options = None
   _globals['_HUMANSPEC_GOLDENTRY']._serialized_options = b'8\001'
-  _globals['_PROTOCOL']._serialized_start=1616
-  _globals['_PROTOCOL']._serialized_end=1796
-  _globals['_CHOICE']._serialized_start=1798
-  _globals['_CHOICE']._serialized_end=1879
+  _globals['_HUMANSPEC_GROUPSENTRY']._loaded_options = None
+  _globals['_HUMANSPEC_GROUPSENTRY']._serialized_options = b'8\001'
+  _globals['_PROTOCOL']._serialized_start=2127
+  _globals['_PROTOCOL']._serialized_end=2307
+  _globals['_CHOICE']._serialized_start=2309
+  _globals['_CHOICE']._serialized_end=2390
   _globals['_STUDYSPEC']._serialized_start=82
-  _globals['_STUDYSPEC']._serialized_end=354
-  _globals['_SYSTEM']._serialized_start=356
-  _globals['_SYSTEM']._serialized_end=401
-  _globals['_JUDGESPEC']._serialized_start=404
-  _globals['_JUDGESPEC']._serialized_end=668
-  _globals['_HUMANSPEC']._serialized_start=671
-  _globals['_HUMANSPEC']._serialized_end=859
-  _globals['_HUMANSPEC_GOLDENTRY']._serialized_start=786
-  _globals['_HUMANSPEC_GOLDENTRY']._serialized_end=829
-  _globals['_LIMITS']._serialized_start=861
-  _globals['_LIMITS']._serialized_end=932
-  _globals['_VERDICT']._serialized_start=935
-  _globals['_VERDICT']._serialized_end=1293
-  _globals['_STUDY']._serialized_start=1296
-  _globals['_STUDY']._serialized_end=1613
-  _globals['_STUDY_STATE']._serialized_start=1514
-  _globals['_STUDY_STATE']._serialized_end=1613
+  _globals['_STUDYSPEC']._serialized_end=401
+  _globals['_SELECTION']._serialized_start=403
+  _globals['_SELECTION']._serialized_end=509
+  _globals['_SYSTEM']._serialized_start=511
+  _globals['_SYSTEM']._serialized_end=556
+  _globals['_JUDGESPEC']._serialized_start=559
+  _globals['_JUDGESPEC']._serialized_end=823
+  _globals['_HUMANSPEC']._serialized_start=826
+  _globals['_HUMANSPEC']._serialized_end=1117
+  _globals['_HUMANSPEC_GOLDENTRY']._serialized_start=997
+  _globals['_HUMANSPEC_GOLDENTRY']._serialized_end=1040
+  _globals['_HUMANSPEC_GROUPSENTRY']._serialized_start=1042
+  _globals['_HUMANSPEC_GROUPSENTRY']._serialized_end=1087
+  _globals['_LIMITS']._serialized_start=1119
+  _globals['_LIMITS']._serialized_end=1190
+  _globals['_VERDICT']._serialized_start=1193
+  _globals['_VERDICT']._serialized_end=1607
+  _globals['_STUDY']._serialized_start=1610
+  _globals['_STUDY']._serialized_end=1991
+  _globals['_STUDY_STATE']._serialized_start=1892
+  _globals['_STUDY_STATE']._serialized_end=1991
+  _globals['_LEDGER']._serialized_start=1994
+  _globals['_LEDGER']._serialized_end=2124
 # @@protoc_insertion_point(module_scope)

@@ -39,7 +39,7 @@ CHOICE_TIE: Choice
 CHOICE_LOSE: Choice
 
 class StudySpec(_message.Message):
-    __slots__ = ("name", "protocol", "systems", "judges", "seed", "template", "human", "limits")
+    __slots__ = ("name", "protocol", "systems", "judges", "seed", "template", "human", "limits", "selection")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     SYSTEMS_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +48,7 @@ class StudySpec(_message.Message):
     TEMPLATE_FIELD_NUMBER: _ClassVar[int]
     HUMAN_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    SELECTION_FIELD_NUMBER: _ClassVar[int]
     name: str
     protocol: Protocol
     systems: _containers.RepeatedCompositeFieldContainer[System]
@@ -56,7 +57,18 @@ class StudySpec(_message.Message):
     template: str
     human: HumanSpec
     limits: Limits
-    def __init__(self, name: _Optional[str] = ..., protocol: _Optional[_Union[Protocol, str]] = ..., systems: _Optional[_Iterable[_Union[System, _Mapping]]] = ..., judges: _Optional[_Iterable[_Union[JudgeSpec, _Mapping]]] = ..., seed: _Optional[int] = ..., template: _Optional[str] = ..., human: _Optional[_Union[HumanSpec, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+    selection: Selection
+    def __init__(self, name: _Optional[str] = ..., protocol: _Optional[_Union[Protocol, str]] = ..., systems: _Optional[_Iterable[_Union[System, _Mapping]]] = ..., judges: _Optional[_Iterable[_Union[JudgeSpec, _Mapping]]] = ..., seed: _Optional[int] = ..., template: _Optional[str] = ..., human: _Optional[_Union[HumanSpec, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., selection: _Optional[_Union[Selection, _Mapping]] = ...) -> None: ...
+
+class Selection(_message.Message):
+    __slots__ = ("run", "first_epoch", "last_epoch")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    FIRST_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    LAST_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    run: str
+    first_epoch: int
+    last_epoch: int
+    def __init__(self, run: _Optional[str] = ..., first_epoch: _Optional[int] = ..., last_epoch: _Optional[int] = ...) -> None: ...
 
 class System(_message.Message):
     __slots__ = ("name", "responses_uri")
@@ -87,8 +99,15 @@ class JudgeSpec(_message.Message):
     def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., both_orders: _Optional[bool] = ..., use_logprobs: _Optional[bool] = ..., concurrency: _Optional[int] = ..., max_attempts: _Optional[int] = ..., samples: _Optional[int] = ..., max_tokens: _Optional[int] = ...) -> None: ...
 
 class HumanSpec(_message.Message):
-    __slots__ = ("overlap", "gold", "lease_seconds")
+    __slots__ = ("overlap", "gold", "lease_seconds", "groups")
     class GoldEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class GroupsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -98,10 +117,12 @@ class HumanSpec(_message.Message):
     OVERLAP_FIELD_NUMBER: _ClassVar[int]
     GOLD_FIELD_NUMBER: _ClassVar[int]
     LEASE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
     overlap: int
     gold: _containers.ScalarMap[str, str]
     lease_seconds: int
-    def __init__(self, overlap: _Optional[int] = ..., gold: _Optional[_Mapping[str, str]] = ..., lease_seconds: _Optional[int] = ...) -> None: ...
+    groups: _containers.ScalarMap[str, str]
+    def __init__(self, overlap: _Optional[int] = ..., gold: _Optional[_Mapping[str, str]] = ..., lease_seconds: _Optional[int] = ..., groups: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_cost_usd", "max_tokens", "max_seconds")
@@ -114,7 +135,7 @@ class Limits(_message.Message):
     def __init__(self, max_cost_usd: _Optional[float] = ..., max_tokens: _Optional[int] = ..., max_seconds: _Optional[int] = ...) -> None: ...
 
 class Verdict(_message.Message):
-    __slots__ = ("id", "prompt_id", "systems", "judge", "judge_kind", "choice", "score", "label", "first_on_a", "state", "reasoning", "sample", "seconds", "create_time", "gold_correct")
+    __slots__ = ("id", "prompt_id", "systems", "judge", "judge_kind", "choice", "score", "label", "first_on_a", "state", "reasoning", "sample", "seconds", "create_time", "gold_correct", "preference", "scores")
     ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_ID_FIELD_NUMBER: _ClassVar[int]
     SYSTEMS_FIELD_NUMBER: _ClassVar[int]
@@ -130,6 +151,8 @@ class Verdict(_message.Message):
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     GOLD_CORRECT_FIELD_NUMBER: _ClassVar[int]
+    PREFERENCE_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
     id: str
     prompt_id: str
     systems: _containers.RepeatedScalarFieldContainer[str]
@@ -145,10 +168,12 @@ class Verdict(_message.Message):
     seconds: float
     create_time: _timestamp_pb2.Timestamp
     gold_correct: bool
-    def __init__(self, id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., systems: _Optional[_Iterable[str]] = ..., judge: _Optional[str] = ..., judge_kind: _Optional[str] = ..., choice: _Optional[_Union[Choice, str]] = ..., score: _Optional[float] = ..., label: _Optional[str] = ..., first_on_a: _Optional[bool] = ..., state: _Optional[str] = ..., reasoning: _Optional[str] = ..., sample: _Optional[int] = ..., seconds: _Optional[float] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., gold_correct: _Optional[bool] = ...) -> None: ...
+    preference: float
+    scores: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, id: _Optional[str] = ..., prompt_id: _Optional[str] = ..., systems: _Optional[_Iterable[str]] = ..., judge: _Optional[str] = ..., judge_kind: _Optional[str] = ..., choice: _Optional[_Union[Choice, str]] = ..., score: _Optional[float] = ..., label: _Optional[str] = ..., first_on_a: _Optional[bool] = ..., state: _Optional[str] = ..., reasoning: _Optional[str] = ..., sample: _Optional[int] = ..., seconds: _Optional[float] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., gold_correct: _Optional[bool] = ..., preference: _Optional[float] = ..., scores: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Study(_message.Message):
-    __slots__ = ("name", "spec", "state", "item_count", "verdict_count", "digest", "create_time")
+    __slots__ = ("name", "spec", "state", "item_count", "verdict_count", "digest", "create_time", "ledger", "state_message")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Study.State]
@@ -168,6 +193,8 @@ class Study(_message.Message):
     VERDICT_COUNT_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_FIELD_NUMBER: _ClassVar[int]
+    STATE_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     name: str
     spec: StudySpec
     state: Study.State
@@ -175,4 +202,22 @@ class Study(_message.Message):
     verdict_count: int
     digest: str
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., spec: _Optional[_Union[StudySpec, _Mapping]] = ..., state: _Optional[_Union[Study.State, str]] = ..., item_count: _Optional[int] = ..., verdict_count: _Optional[int] = ..., digest: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    ledger: Ledger
+    state_message: str
+    def __init__(self, name: _Optional[str] = ..., spec: _Optional[_Union[StudySpec, _Mapping]] = ..., state: _Optional[_Union[Study.State, str]] = ..., item_count: _Optional[int] = ..., verdict_count: _Optional[int] = ..., digest: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ledger: _Optional[_Union[Ledger, _Mapping]] = ..., state_message: _Optional[str] = ...) -> None: ...
+
+class Ledger(_message.Message):
+    __slots__ = ("calls", "cached_calls", "prompt_tokens", "completion_tokens", "cost_usd", "seconds")
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    CACHED_CALLS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COST_USD_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    calls: int
+    cached_calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    seconds: float
+    def __init__(self, calls: _Optional[int] = ..., cached_calls: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., seconds: _Optional[float] = ...) -> None: ...

@@ -1,0 +1,137 @@
+"""Calls to models: answers kept by content, verdicts and the ledger, written together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from services.judging import tables as t
+from services.judging.asking import Answer, Question
+from services.judging.repository import Usage, insert_new
+from services.judging.rows import verdict_row
+from services.judging.verdicts import Verdict
+from services.shared.database import Database
+
+_LEDGER_COLUMNS = ("calls", "cached_calls", "prompt_tokens", "completion_tokens", "cost_usd", "seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One question with its answer; cached answers cost nothing and are not written again."""
+
+    question: Question
+    answer: Answer
+    cached: bool
+
+    @property
+    def usage(self) -> Usage:
+        answer = self.answer
+        if self.cached:
+            return Usage(calls=1, cached_calls=1)
+        return Usage(1, 0, answer.prompt_tokens, answer.completion_tokens, answer.cost_usd, answer.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    call: Call | None
+    verdict: Verdict | None
+    written: asyncio.Future[None]
+
+
+class CallLog:
+    """Writes of one run. Entries that arrive together share a transaction, so that many concurrent
+    calls do not wait for the disk one after the other; each is on disk before it counts."""
+
+    def __init__(self, database: Database, study: str, judge: str) -> None:
+        self._database = database
+        self._study = study
+        self._judge = judge
+        self._queue: asyncio.Queue[_Entry] = asyncio.Queue()
+        self._writer: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> CallLog:
+        self._writer = asyncio.create_task(self._write_forever())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._writer is not None
+        self._writer.cancel()
+        await asyncio.gather(self._writer, return_exceptions=True)
+
+    async def cached(self, question: Question) -> Answer | None:
+        query = sa.select(t.calls).where(t.calls.c.key == question.key)
+        async with self._database.session() as session:
+            row = (await session.execute(query)).first()
+        return None if row is None else Answer(text=row.reply, logprobs=tuple(row.logprobs))
+
+    async def record_call(self, call: Call) -> None:
+        """Keep an answer; returns when it is on disk."""
+        await self._record(call, None)
+
+    async def record_verdict(self, verdict: Verdict) -> None:
+        await self._record(None, verdict)
+
+    async def record(self, call: Call, verdict: Verdict) -> None:
+        await self._record(call, verdict)
+
+    async def _record(self, call: Call | None, verdict: Verdict | None) -> None:
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(_Entry(call, verdict, written))
+        await written
+
+    async def _write_forever(self) -> None:
+        while True:
+            entries = [await self._queue.get()]
+            while not self._queue.empty():
+                entries.append(self._queue.get_nowait())
+            try:
+                await self._write(entries)
+            except Exception as error:
+                for entry in entries:
+                    if not entry.written.done():
+                        entry.written.set_exception(error)
+            else:
+                for entry in entries:
+                    if not entry.written.done():
+                        entry.written.set_result(None)
+
+    async def _write(self, entries: Sequence[_Entry]) -> None:
+        calls = [entry.call for entry in entries if entry.call]
+        fresh = {call.question.key: _call_row(call) for call in calls if not call.cached}
+        last = {entry.verdict: entry.call for entry in entries if entry.verdict}
+        async with self._database.transaction() as session:
+            if fresh:
+                await session.execute(insert_new(session, t.calls, list(fresh.values())))
+            rows = [
+                verdict_row(self._study, verdict, call.question.key if call else "") for verdict, call in last.items()
+            ]
+            if rows:
+                await session.execute(insert_new(session, t.verdicts, rows))
+            if calls:
+                ledger = t.ledger.c
+                mine = (ledger.study == self._study) & (ledger.judge == self._judge)
+                await session.execute(insert_new(session, t.ledger, [{"study": self._study, "judge": self._judge}]))
+                used = {name: sum(getattr(call.usage, name) for call in calls) for name in _LEDGER_COLUMNS}
+                await session.execute(
+                    t.ledger.update().where(mine).values({name: ledger[name] + count for name, count in used.items()})
+                )
+
+
+def _call_row(call: Call) -> dict[str, Any]:
+    answer = call.answer
+    return {
+        "key": call.question.key,
+        "model": call.question.model,
+        "reply": answer.text,
+        "logprobs": list(answer.logprobs),
+        "prompt_tokens": answer.prompt_tokens,
+        "completion_tokens": answer.completion_tokens,
+        "cost_usd": answer.cost_usd,
+        "seconds": answer.seconds,
+        "created": time.time(),
+    }

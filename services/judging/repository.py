@@ -1,0 +1,259 @@
+"""Studies, items and verdicts in the database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.judging import tables as t
+from services.judging.columns import VerdictRow
+from services.judging.items import Item
+from services.judging.rows import item_row, to_item, to_verdict, verdict_row
+from services.judging.study import StudySpec
+from services.judging.verdicts import Verdict
+from services.shared.database import Database
+from services.shared.errors import AlreadyExists, NotFound
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What LLM judges used; `cached_calls` of `calls` were answered from the cache."""
+
+    calls: int = 0
+    cached_calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStudy:
+    spec: StudySpec
+    digest: str
+    state: str
+    state_message: str
+    item_count: int
+    verdict_count: int
+    empty_answers: dict[str, int]
+    created: float
+    usage: Usage
+
+
+class StudyRepository:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def create(
+        self, spec: StudySpec, digest: str, items: Sequence[Item], empty: dict[str, int], request_id: str
+    ) -> StoredStudy:
+        """Write a study with its items and slots, whole; the same study again is the one that is there."""
+        try:
+            async with self.database.transaction() as session:
+                await session.execute(
+                    t.studies.insert(),
+                    {
+                        "name": spec.name,
+                        "spec": spec.model_dump(mode="json"),
+                        "digest": digest,
+                        "request_id": request_id,
+                        "state": "open",
+                        "item_count": len(items),
+                        "empty_answers": empty,
+                        "created": time.time(),
+                    },
+                )
+                rows = [item_row(spec.name, position, item, spec) for position, item in enumerate(items)]
+                for start in range(0, len(rows), _BATCH):
+                    await session.execute(t.items.insert(), rows[start : start + _BATCH])
+                slots = [
+                    {"study": spec.name, "item": row["id"], "state": "open"}
+                    for row in rows
+                    if not row["gold"]
+                    for _ in range(spec.human.overlap)
+                ]
+                for start in range(0, len(slots), _BATCH):
+                    await session.execute(t.slots.insert(), slots[start : start + _BATCH])
+        except sa.exc.IntegrityError:
+            existing = await self.get(spec.name)
+            if existing.digest != digest:
+                raise AlreadyExists(
+                    "study", spec.name, remedy="give the study another name, or delete the one that is there"
+                ) from None
+            return existing
+        return await self.get(spec.name)
+
+    async def get(self, name: str) -> StoredStudy:
+        async with self.database.session() as session:
+            row = (await session.execute(sa.select(t.studies).where(t.studies.c.name == name))).mappings().first()
+            if row is None:
+                raise NotFound("study", name, remedy="see the studies there are: lima studies list")
+            return (await self._complete(session, [row]))[0]
+
+    async def page(self, after: str, limit: int) -> list[StoredStudy]:
+        """Studies in the order of their names."""
+        query = sa.select(t.studies).where(t.studies.c.name > after).order_by(t.studies.c.name).limit(limit)
+        async with self.database.session() as session:
+            rows = (await session.execute(query)).mappings().all()
+            return await self._complete(session, rows)
+
+    async def _complete(self, session: AsyncSession, rows: Sequence[Any]) -> list[StoredStudy]:
+        names = [row["name"] for row in rows]
+        counts: dict[str, int] = dict(
+            (await session.execute(
+                sa.select(t.verdicts.c.study, sa.func.count()).where(t.verdicts.c.study.in_(names))
+                .group_by(t.verdicts.c.study)
+            )).tuples().all()
+        )  # fmt: skip
+        usage = {row.study: row for row in await session.execute(_usage_query(names))}
+        return [
+            StoredStudy(
+                spec=StudySpec.model_validate(row["spec"]),
+                digest=row["digest"],
+                state=row["state"],
+                state_message=row["state_message"],
+                item_count=row["item_count"],
+                verdict_count=counts.get(row["name"], 0),
+                empty_answers=dict(row["empty_answers"]),
+                created=row["created"],
+                usage=Usage(*usage[row["name"]][1:]) if row["name"] in usage else Usage(),
+            )
+            for row in rows
+        ]
+
+    async def set_state(self, name: str, state: str, message: str = "") -> None:
+        async with self.database.transaction() as session:
+            await session.execute(
+                t.studies.update().where(t.studies.c.name == name).values(state=state, state_message=message)
+            )
+
+    async def delete(self, name: str) -> None:
+        """Delete a study with all that hangs on it; open leases end with it."""
+        async with self.database.transaction() as session:
+            for table in (t.slots, t.verdicts, t.ledger, t.items):
+                await session.execute(table.delete().where(table.c.study == name))
+            await session.execute(t.studies.delete().where(t.studies.c.name == name))
+
+    async def items(self, study: str, ids: Iterable[str] | None = None) -> list[Item]:
+        query = sa.select(t.items).where(t.items.c.study == study).order_by(t.items.c.position)
+        if ids is not None:
+            query = query.where(t.items.c.id.in_(list(ids)))
+        async with self.database.session() as session:
+            return [to_item(dict(row)) for row in (await session.execute(query)).mappings()]
+
+    async def judged(self, study: str, judge: str) -> set[tuple[str, bool, int]]:
+        """(item, order, draw) of every verdict that a judge gave; failed calls are not verdicts."""
+        v = t.verdicts.c
+        query = sa.select(v.item, v.first_on_a, v.draw).where(v.study == study, v.judge == judge, v.state != "failed")
+        async with self.database.session() as session:
+            return {(item, bool(order), draw) for item, order, draw in await session.execute(query)}
+
+    async def forget_failures(self, study: str, judge: str) -> None:
+        """Make room for another try of the calls that failed."""
+        v = t.verdicts.c
+        async with self.database.transaction() as session:
+            await session.execute(t.verdicts.delete().where(v.study == study, v.judge == judge, v.state == "failed"))
+
+    async def add_verdicts(self, study: str, verdicts: Sequence[Verdict]) -> int:
+        """Add verdicts that are not there yet; returns how many were new."""
+        rows = [verdict_row(study, verdict) for verdict in verdicts]
+        added = 0
+        async with self.database.transaction() as session:
+            for start in range(0, len(rows), _BATCH):
+                statement = insert_new(session, t.verdicts, rows[start : start + _BATCH])
+                added += len((await session.execute(statement.returning(t.verdicts.c.id))).all())
+        return added
+
+    async def verdicts(
+        self, study: str, *, judge: str = "", state: str = "", after: int = 0, limit: int = 1_000_000
+    ) -> list[Verdict]:
+        """Verdicts in the order they were given."""
+        query = _joined().where(t.verdicts.c.study == study, t.verdicts.c.id > after)
+        if judge:
+            query = query.where(t.verdicts.c.judge == judge)
+        if state:
+            query = query.where(t.verdicts.c.state == state)
+        async with self.database.session() as session:
+            rows = await session.execute(query.order_by(t.verdicts.c.id).limit(limit))
+            return [to_verdict(dict(row)) for row in rows.mappings()]
+
+    async def verdict_rows(self, spec: StudySpec) -> list[VerdictRow]:
+        """What the statistics need of all verdicts on items that are not gold."""
+        v, i = t.verdicts.c, t.items.c
+        query = (
+            sa.select(
+                i.prompt_id, i.sample, i.turn, i.systems, v.judge, v.kind, v.state, v.preference, v.label, v.scores,
+                v.first_on_a, v.draw, i.source, i.length_difference,
+            )
+            .join(t.items, i.id == v.item)
+            .where(v.study == spec.name, i.gold == "")
+            .order_by(v.id)
+        )  # fmt: skip
+        async with self.database.session() as session:
+            found = await session.execute(query)
+            return [
+                VerdictRow(
+                    row.prompt_id,
+                    (row.sample, row.turn),
+                    tuple(row.systems),
+                    row.judge,
+                    spec.human.group(row.judge) if row.kind == "human" else row.judge,
+                    row.state,
+                    row.preference,
+                    row.label,
+                    row.scores[0] if len(row.scores) == 1 else None,
+                    bool(row.first_on_a),
+                    row.draw,
+                    row.source,
+                    row.length_difference,
+                )
+                for row in found
+            ]
+
+    async def stamp(self, study: str) -> tuple[int, int]:
+        """Changes whenever a verdict is added or taken back."""
+        v = t.verdicts.c
+        query = sa.select(sa.func.coalesce(sa.func.max(v.id), 0), sa.func.count()).where(v.study == study)
+        async with self.database.session() as session:
+            last, count = (await session.execute(query)).one()
+            return int(last), int(count)
+
+    async def gold(self, study: str) -> dict[str, tuple[int, int]]:
+        """For each annotator the gold items answered rightly, and all answered."""
+        v = t.verdicts.c
+        right = sa.func.sum(sa.case((v.gold_correct.is_(True), 1), else_=0))
+        query = (
+            sa.select(v.judge, right, sa.func.count())
+            .where(v.study == study, v.gold_correct.is_not(None))
+            .group_by(v.judge)
+        )
+        async with self.database.session() as session:
+            return {judge: (int(correct), count) for judge, correct, count in await session.execute(query)}
+
+
+def insert_new(session: AsyncSession, table: sa.Table, rows: Sequence[dict[str, Any]]) -> Any:
+    """An insert that leaves out rows whose unique key is taken; both databases have it, under one name."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    return dialect.insert(table).values(list(rows)).on_conflict_do_nothing()
+
+
+def _joined() -> sa.Select[Any]:
+    i = t.items.c
+    return sa.select(t.verdicts, i.prompt_id, i.systems, i.sample, i.turn).join(t.items, i.id == t.verdicts.c.item)
+
+
+def _usage_query(studies: Sequence[str]) -> sa.Select[Any]:
+    c = t.ledger.c
+    sums = [
+        sa.func.sum(column)
+        for column in (c.calls, c.cached_calls, c.prompt_tokens, c.completion_tokens, c.cost_usd, c.seconds)
+    ]
+    return sa.select(c.study, *sums).where(c.study.in_(studies)).group_by(c.study)

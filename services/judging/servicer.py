@@ -1,0 +1,101 @@
+"""JudgingService over gRPC: translation only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.longrunning import operations_pb2
+
+from lima.judging.v1 import judging_pb2, judging_pb2_grpc, study_pb2
+from services.judging.report.writer import write_report
+from services.judging.studies import Studies
+from services.judging.translate import from_results, from_study, from_verdict, study_id, to_spec
+from services.shared.errors import InvalidInput
+from services.shared.operations import OperationContext, Operations
+from services.shared.paging import decode_page_token, encode_page_token, page_size
+from services.shared.rpc.principal import Role
+from services.shared.rpc.server import Service
+
+RUN = "run_study"
+REPORT = "create_report"
+READING = (
+    "GetStudy", "ListStudies", "GetStudyProgress", "ListVerdicts", "GetResults",
+)  # fmt: skip
+_STATES = ("", "ok", "unparsable", "failed", "skipped")
+
+
+class JudgingServicer(judging_pb2_grpc.JudgingServiceServicer):
+    def __init__(self, studies: Studies, operations: Operations) -> None:
+        self._studies = studies
+        self._operations = operations
+        operations.register(RUN, self._run)
+        operations.register(REPORT, self._report)
+
+    async def CreateStudy(self, request: judging_pb2.CreateStudyRequest, context: Any) -> study_pb2.Study:
+        return from_study(await self._studies.create(to_spec(request.spec), request.request_id))
+
+    async def GetStudy(self, request: judging_pb2.GetStudyRequest, context: Any) -> study_pb2.Study:
+        return from_study(await self._studies.repository.get(study_id(request.name)))
+
+    async def ListStudies(
+        self, request: judging_pb2.ListStudiesRequest, context: Any
+    ) -> judging_pb2.ListStudiesResponse:
+        size = page_size(request.page_size)
+        after = decode_page_token(request.page_token, query="studies") or ""
+        found = await self._studies.repository.page(str(after), size + 1)
+        more = encode_page_token(found[size - 1].spec.name, query="studies") if len(found) > size else ""
+        return judging_pb2.ListStudiesResponse(studies=map(from_study, found[:size]), next_page_token=more)
+
+    async def DeleteStudy(self, request: judging_pb2.DeleteStudyRequest, context: Any) -> study_pb2.Study:
+        name = study_id(request.name)
+        study = await self._studies.repository.get(name)
+        await self._studies.repository.delete(name)
+        return from_study(study)
+
+    async def RunStudy(self, request: judging_pb2.RunStudyRequest, context: Any) -> operations_pb2.Operation:
+        await self._studies.repository.get(study_id(request.name))
+        return await self._operations.start(RUN, request, target=request.name, request_id=request.request_id)
+
+    async def _run(self, context: OperationContext, request: judging_pb2.RunStudyRequest) -> judging_pb2.Results:
+        async def report(judge: str, done: int, total: int, counts: dict[str, int]) -> None:
+            await context.report(stage=f"asking {judge}", done=done, total=total, unit="verdicts", counts=counts)
+
+        return from_results(await self._studies.run(study_id(request.name), report))
+
+    async def ListVerdicts(
+        self, request: judging_pb2.ListVerdictsRequest, context: Any
+    ) -> judging_pb2.ListVerdictsResponse:
+        name = study_id(request.parent, "parent")
+        if request.state not in _STATES:
+            raise InvalidInput("state", request.state, f"must be empty or one of {', '.join(_STATES[1:])}")
+        await self._studies.repository.get(name)
+        size = page_size(request.page_size)
+        query = [name, request.judge, request.state]
+        after = decode_page_token(request.page_token, query=query) or 0
+        found = await self._studies.repository.verdicts(
+            name, judge=request.judge, state=request.state, after=int(after), limit=size + 1
+        )
+        more = encode_page_token(int(found[size - 1].id), query=query) if len(found) > size else ""
+        return judging_pb2.ListVerdictsResponse(verdicts=map(from_verdict, found[:size]), next_page_token=more)
+
+    async def GetResults(self, request: judging_pb2.GetResultsRequest, context: Any) -> judging_pb2.Results:
+        return from_results(await self._studies.results(study_id(request.name)))
+
+    async def CreateReport(self, request: judging_pb2.CreateReportRequest, context: Any) -> operations_pb2.Operation:
+        await self._studies.repository.get(study_id(request.name))
+        return await self._operations.start(REPORT, request, target=request.name)
+
+    async def _report(self, context: OperationContext, request: judging_pb2.CreateReportRequest) -> judging_pb2.Report:
+        await context.report(stage="writing the report")
+        name = study_id(request.name)
+        written = await write_report(self._studies, name, request.context_json)
+        return judging_pb2.Report(study=request.name, html_uri=written.html_uri, json_uri=written.json_uri)
+
+
+def judging_service(servicer: JudgingServicer) -> Service:
+    return Service(
+        judging_pb2.DESCRIPTOR.services_by_name["JudgingService"],
+        judging_pb2_grpc.add_JudgingServiceServicer_to_server,
+        servicer,
+        roles=dict.fromkeys(READING, Role.VIEWER),
+    )

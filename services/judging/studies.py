@@ -1,0 +1,107 @@
+"""What the service does with studies: make them, run their judges, count their verdicts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from services.judging.asking import Inference
+from services.judging.columns import to_columns
+from services.judging.items import Answer, Place, answers_of, empty_answers, make_items
+from services.judging.llm_judge import Budget, LimitReached, LlmJudge
+from services.judging.repository import StoredStudy, StudyRepository
+from services.judging.response_sets import read_responses
+from services.judging.results import Results, compute
+from services.judging.study import StudySpec
+from services.judging.warnings import warnings_of
+from services.shared.errors import FailedPrecondition
+from services.shared.objects import ObjectStore
+
+MAX_ITEMS = 500_000
+_CACHED_RESULTS = 32
+# What a run tells while it works: judge, verdicts had, verdicts owed, counts by state.
+JudgeReport = Callable[[str, int, int, dict[str, int]], Awaitable[None]]
+
+
+@dataclass
+class Studies:
+    """The application. Its methods raise services.shared errors and know no protobuf."""
+
+    repository: StudyRepository
+    store: ObjectStore
+    inference: Inference
+    _results: dict[tuple[str, str, int, int], Results] = field(default_factory=dict)
+
+    async def create(self, spec: StudySpec, request_id: str = "") -> StoredStudy:
+        answers = await asyncio.to_thread(self._load, spec)
+        items = await asyncio.to_thread(make_items, spec, answers)
+        if len(items) > MAX_ITEMS:
+            raise FailedPrecondition(
+                f"the study has {len(items)} items; the most is {MAX_ITEMS}", remedy="split it by systems or prompts"
+            )
+        return await self.repository.create(spec, spec.digest(), items, dict(empty_answers(items)), request_id)
+
+    def _load(self, spec: StudySpec) -> Mapping[str, Mapping[Place, Answer]]:
+        return {
+            system.name: answers_of(
+                system.name,
+                read_responses(self.store, system.responses_uri, f"spec.systems[{system.name}].responses_uri"),
+                spec.protocol,
+            )
+            for system in spec.systems
+        }
+
+    async def run(self, name: str, report: JudgeReport) -> Results:
+        """Ask every LLM judge what it owes. A limit that is reached ends the run and is told in the state."""
+        study = await self.repository.get(name)
+        if not study.spec.judges:
+            raise FailedPrecondition(
+                f"study {name} has no LLM judge", remedy="people judge it through the console, or import verdicts"
+            )
+        items = await self.repository.items(name)
+        budget = Budget(study.spec.limits, study.usage, time.monotonic())
+        await self.repository.set_state(name, "running")
+        try:
+            for judge in study.spec.judges:
+
+                async def tell(done: int, total: int, counts: dict[str, int], who: str = judge.name) -> None:
+                    await report(who, done, total, counts)
+
+                await LlmJudge(study.spec, judge, self.inference, self.repository, budget).run(items, tell)
+        except LimitReached as reached:
+            await self.repository.set_state(name, "open", f"stopped: {reached}; verdicts so far are kept")
+        except asyncio.CancelledError:
+            await self.repository.set_state(name, "open", "cancelled; verdicts so far are kept")
+            raise
+        except Exception as error:
+            await self.repository.set_state(name, "failed", str(error))
+            raise
+        else:
+            await self.repository.set_state(name, "done")
+        return await self.results(name)
+
+    async def results(self, name: str) -> Results:
+        """The numbers of a study; computed once for the verdicts that there are."""
+        study = await self.repository.get(name)
+        key = (name, study.digest, *await self.repository.stamp(name))
+        if key not in self._results:
+            results = await self._compute(study)
+            while len(self._results) >= _CACHED_RESULTS:
+                self._results.pop(next(iter(self._results)))
+            self._results[key] = results
+        return self._results[key]
+
+    async def _compute(self, study: StoredStudy) -> Results:
+        rows = await self.repository.verdict_rows(study.spec)
+        gold = await self.repository.gold(study.spec.name)
+
+        def work() -> Results:
+            rules = study.spec.rules
+            columns = to_columns(rows, rules.choices if not rules.pairwise else ())
+            results = compute(study.spec.name, columns, rules, gold)
+            results.warnings = warnings_of(results, study.empty_answers)
+            return results
+
+        return await asyncio.to_thread(work)
