@@ -1,0 +1,1 @@
+"""Turns raw community dumps into small, diverse, traceable instruction datasets."""

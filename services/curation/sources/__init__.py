@@ -1,0 +1,1 @@
+"""One module per kind of raw material, all with the contract of `services.curation.sources.source`."""
