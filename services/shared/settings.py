@@ -9,9 +9,10 @@ A wrong value raises one InvalidInputs that names each variable, its value and t
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,21 +20,30 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from services.shared.errors import FieldViolation, InvalidInputs, show
 
 PREFIX = "LIMA_"
+SHORTEST_TOKEN = 8
+HTTP_URL = re.compile(
+    r"https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?/?"
+)
 
 
 def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
-        raise ValueError("must be http:// or https:// with a host and nothing after it, as in http://127.0.0.1:8333")
-    if parts.username or parts.password:
-        raise ValueError("must not hold credentials: they have variables of their own")
-    return value.rstrip("/")
+    match = HTTP_URL.fullmatch(value)
+    if match is None or int(match["port"] or 0) > 65535:
+        rule = "must be http:// or https:// with a host, perhaps a port, and nothing else, as in http://127.0.0.1:8333"
+        raise ValueError(rule + ": credentials have variables of their own" if "@" in value else rule)
+    return value.removesuffix("/")
 
 
 def _address(value: str) -> str:
     host, colon, port = value.rpartition(":")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError("must be host:port, as in 127.0.0.1:50051")
+    return value
+
+
+def _token(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < SHORTEST_TOKEN:
+        raise ValueError(f"must have at least {SHORTEST_TOKEN} characters")
     return value
 
 
@@ -91,7 +101,7 @@ class Settings(BaseSettings):
     replica_url: Annotated[str, Field(pattern=r"^https?://")] = "http://127.0.0.1:8000"
 
     # A single token with role operator: what a server accepts and what a client sends.
-    token: SecretStr | None = None
+    token: Annotated[SecretStr, AfterValidator(_token)] | None = None
     # More tokens a server accepts: a YAML or JSON list of {name, role, sha256}.
     tokens_file: Path | None = None
 
@@ -136,8 +146,6 @@ class Settings(BaseSettings):
 
 
 def _explain(error: ValidationError, settings: type[Settings], values: dict[str, Any]) -> InvalidInputs:
-    import os
-
     violations: list[FieldViolation] = []
     for problem in error.errors(include_url=False, include_input=False):
         rule = problem["msg"].removeprefix("Value error, ")

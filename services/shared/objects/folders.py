@@ -43,12 +43,19 @@ def put_folder(
 ) -> dict[str, Any]:
     below = folder_prefix(prefix)
     described = dict((_local_manifest(folder) or {}) if manifest is None else manifest)
-    entries: list[FileEntry] = []
-    for path in sorted(_files(folder)):
-        name = path.relative_to(folder).as_posix()
-        info = store.put_file(below + name, path)
-        entries.append(FileEntry(path=name, size=info.size, sha256=info.sha256 or ""))
-    described["files"] = [entry.model_dump() for entry in entries]
+    files = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
+    described["files"] = [
+        FileEntry(path=name, size=path.stat().st_size, sha256=digest_file(path)).model_dump()
+        for name, path in sorted(files.items())
+    ]
+    present = get_manifest(store, prefix)
+    if present == described:
+        return described
+    if present is not None:
+        # It must be absent while its files change.
+        store.delete(below + MANIFEST)
+    for name, path in files.items():
+        store.put_file(below + name, path)
     text = json.dumps(described, indent=1, ensure_ascii=False, sort_keys=True)
     store.put_bytes(below + MANIFEST, text.encode(), content_type="application/json")
     return described

@@ -43,7 +43,12 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignor
     ) -> operations_pb2.Operation:
         seconds = DEFAULT_WAIT_SECONDS
         if request.HasField("timeout"):
-            seconds = min(max(request.timeout.ToMilliseconds() / 1000, 0), LONGEST_WAIT_SECONDS)
+            seconds = max(request.timeout.ToMilliseconds() / 1000, 0)
+        remaining = context.time_remaining()
+        if remaining is not None:
+            # Answer before the caller stops listening.
+            seconds = min(seconds, remaining * 0.9)
+        seconds = min(seconds, LONGEST_WAIT_SECONDS)
         return await self._operations.wait(request.name, seconds)
 
     async def CancelOperation(self, request: operations_pb2.CancelOperationRequest, context: Any) -> empty_pb2.Empty:

@@ -30,6 +30,8 @@ class Call:
     metadata: dict[str, str]
     request_id: str = ""
     principal: Principal = ANONYMOUS
+    # Why it failed, as ErrorInfo says it.
+    reason: str = ""
     started: float = field(default_factory=time.perf_counter)
 
     @property

@@ -46,6 +46,7 @@ from services.shared.settings import Settings
 if TYPE_CHECKING:
     from services.shared.operations import Operations
 
+CONNECTION_AGE_SECONDS = 600
 LIVENESS = "liveness"
 READINESS = "readiness"
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -108,8 +109,11 @@ class RunningServer:
         await self._set_readiness(SERVING)
 
     async def stop(self) -> None:
-        """NOT_SERVING, a moment for load balancers to see it, then the calls at work may finish."""
-        await self._health.enter_graceful_shutdown()
+        """NOT_SERVING, a moment for load balancers to see it, then the calls at work may finish.
+
+        Liveness stays as it is: a server that drains must not be killed for it.
+        """
+        await self._set_readiness(NOT_SERVING)
         await asyncio.sleep(self._settings.shutdown_notice_seconds)
         await self._server.stop(self._settings.shutdown_drain_seconds)
         if self._health_server is not None:
@@ -183,6 +187,9 @@ def _build(
             ("grpc.max_send_message_length", limit),
             # Two servers on one port would share its calls at random.
             ("grpc.so_reuseport", 0),
+            # Clients look the name up again now and then, and so find replicas that were added.
+            ("grpc.max_connection_age_ms", CONNECTION_AGE_SECONDS * 1000),
+            ("grpc.max_connection_age_grace_ms", int(settings.rpc_maximum_seconds * 1000)),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ],

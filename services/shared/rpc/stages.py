@@ -57,7 +57,8 @@ def observe(metrics: RpcMetrics) -> Stage:
             code = code or call.code
             metrics.finished(call.method, code.name, seconds)
             write = log.debug if is_open(call.method) else log.info
-            write("rpc", code=code.name, seconds=round(seconds, 4), principal=call.principal.name)
+            failure = {"reason": call.reason} if call.reason else {}
+            write("rpc", code=code.name, seconds=round(seconds, 4), principal=call.principal.name, **failure)
 
     return stage
 
@@ -119,8 +120,9 @@ def limit_time(settings: Settings) -> Stage:
 
 
 async def _abort(call: Call, error: LimaError) -> None:
-    if isinstance(error, errors.DataCorrupt | errors.Unavailable | errors.Internal):
-        log.warning("rpc failed", reason=error.reason, message=error.message)
+    call.reason = error.reason
+    if isinstance(error, errors.DataCorrupt | errors.Unavailable):
+        log.warning("a part the service rests on failed", reason=error.reason, message=error.message)
     status = to_status(error)
     own = tuple(call.context.trailing_metadata() or ())
     await call.context.abort(
