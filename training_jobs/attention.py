@@ -7,6 +7,7 @@ with the `documents` keyword (see `Documents`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ class Documents:
 
     @property
     def longest(self) -> int:
-        return max(end - start for start, end in zip(self.bounds, self.bounds[1:], strict=False))
+        return max(end - start for start, end in pairwise(self.bounds))
 
 
 def document_attention(
@@ -65,7 +66,7 @@ def document_attention(
             sliding_window,
             softcap,
         )
-        for start, end in zip(documents.bounds, documents.bounds[1:], strict=False)
+        for start, end in pairwise(documents.bounds)
     ]
     return torch.cat(outputs, dim=2).transpose(1, 2), None
 
