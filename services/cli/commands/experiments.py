@@ -65,7 +65,7 @@ def list_experiments(
     folder: Annotated[Path, typer.Argument(help="Where to look.")] = Path("experiments"),
     as_json: JsonOption = False,
 ) -> None:
-    from services.cli.experiment.spec import parse_document
+    from services.cli.experiment.document import parse_document
     from services.shared.errors import LimaError, NotFound
 
     if not folder.is_dir():

@@ -10,9 +10,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from services.cli.experiment import spec as experiment_spec
 from services.cli.experiment.artefact import Artefact
-from services.cli.experiment.messages import parse_message
+from services.cli.experiment.requests import model_request, sampling, training_spec
 from services.cli.experiment.training import follow_run, metrics_by_epoch
 from services.cli.output import message_to_dict
 from services.shared.digest import digest_json
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from lima.curation.v1.spec_pb2 import DatasetSpec
     from services.cli.client import Services
+    from services.cli.experiment import document
     from services.cli.experiment.spec import Experiment
     from services.cli.output import Progress
     from services.cli.stack.stack import Stack
@@ -118,7 +118,7 @@ def model_artefact(model: Any, services: Services, details: Mapping[str, Any]) -
 
 @dataclass(frozen=True)
 class ModelStep(Step):
-    source: experiment_spec.Model
+    source: document.Model
     kind: ClassVar[str] = "model"
     components: ClassVar[tuple[str, ...]] = ("inference",)
 
@@ -128,7 +128,7 @@ class ModelStep(Step):
     async def make(self, place: Workplace, progress: Progress) -> Artefact:
         from lima.inference.v1.model_pb2 import Model
 
-        request = experiment_spec.model_request(self.name, self.source)
+        request = model_request(self.name, self.source)
         operation = await place.services.models.RegisterModel(request)
         model = await place.services.follow("inference", operation, Model(), progress)
         return model_artefact(model, place.services, {"parameters": model.parameter_count, "origin": model.origin})
@@ -138,7 +138,7 @@ class ModelStep(Step):
 class RunStep(Step):
     """Trains, and registers the selected checkpoint as a model of the run's name."""
 
-    run: experiment_spec.Run
+    run: document.Run
     kind: ClassVar[str] = "run"
     components: ClassVar[tuple[str, ...]] = ("ray", "inference")
 
@@ -152,7 +152,7 @@ class RunStep(Step):
 
         # A run of other inputs is another run: its name says so, and an interrupted one is found again.
         run = f"{self.name[:50]}-{digest_json(self.inputs(place.made))[:8]}"
-        spec = experiment_spec.training_spec(
+        spec = training_spec(
             self.name,
             self.run,
             base_model=place.made[f"model-{self.run.base_model}"].uri,
@@ -176,14 +176,14 @@ class RunStep(Step):
         return model_artefact(model, place.services, details)
 
 
-def system_step(responses: experiment_spec.Responses) -> str:
+def system_step(responses: document.Responses) -> str:
     """The key of the step that makes the model which answers."""
     return f"model-{responses.model}" if responses.model else f"run-{responses.run}"
 
 
 @dataclass(frozen=True)
 class ResponsesStep(Step):
-    responses: experiment_spec.Responses
+    responses: document.Responses
     kind: ClassVar[str] = "responses"
     components: ClassVar[tuple[str, ...]] = ("inference", "replica")
 
@@ -196,7 +196,6 @@ class ResponsesStep(Step):
 
     async def make(self, place: Workplace, progress: Progress) -> Artefact:
         from lima.inference.v1.inference_pb2 import GenerateResponsesRequest, ResponseSet
-        from lima.inference.v1.sampling_pb2 import Sampling
 
         model = place.made[system_step(self.responses)].name
         dataset = place.made[f"dataset-{self.responses.prompts.dataset}"]
@@ -204,7 +203,7 @@ class ResponsesStep(Step):
         request = GenerateResponsesRequest(
             model=model,
             prompts_uri=f"{dataset.uri.rstrip('/')}/{self.responses.prompts.split}.jsonl",
-            sampling=parse_message(self.responses.sampling, Sampling(), f"responses.{self.name}"),
+            sampling=sampling(self.name, self.responses),
             n=self.responses.n,
             limit=self.responses.prompts.limit,
         )

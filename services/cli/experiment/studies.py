@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from services.cli.experiment import spec as experiment_spec
 from services.cli.experiment.artefact import Artefact
+from services.cli.experiment.requests import study_message
 from services.cli.experiment.steps import Step, Workplace, system_step
 from services.cli.output import message_to_dict
 from services.shared.digest import digest_json
@@ -16,12 +16,13 @@ from services.shared.digest import digest_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from services.cli.experiment import document
     from services.cli.output import Progress
 
 
 @dataclass(frozen=True)
 class StudyStep(Step):
-    study: experiment_spec.Study
+    study: document.Study
     # Judge models by the name that the file has for them, as step keys.
     judges: tuple[tuple[str, str], ...]
     kind: ClassVar[str] = "study"
@@ -63,17 +64,17 @@ class StudyStep(Step):
         study = self.study.model_copy(update={"judges": judges})
         responses = {name: made[f"responses-{name}"].uri for name in study.systems}
         name = f"{self.name[:50]}-{digest_json(self.inputs(made))[:8]}"
-        return experiment_spec.study_message(name, study, responses)
+        return study_message(name, study, responses)
 
     def context(self, place: Workplace) -> dict[str, Any]:
         """What a reader of the report wants to know of how the responses came to be."""
-        document, made = place.experiment.document, place.made
-        systems = {name: document.responses[name] for name in self.study.systems}
+        written, made = place.experiment.document, place.made
+        systems = {name: written.responses[name] for name in self.study.systems}
         return {
-            "experiment": {"name": document.name, "title": document.title, "about": document.about},
-            "datasets": [artefact_facts(made[f"dataset-{name}"]) for name in document.datasets],
-            "runs": [artefact_facts(made[f"run-{name}"]) for name in document.runs],
-            "models": [artefact_facts(made[f"model-{name}"]) for name in document.models],
+            "experiment": {"name": written.name, "title": written.title, "about": written.about},
+            "datasets": [artefact_facts(made[f"dataset-{name}"]) for name in written.datasets],
+            "runs": [artefact_facts(made[f"run-{name}"]) for name in written.runs],
+            "models": [artefact_facts(made[f"model-{name}"]) for name in written.models],
             "systems": {
                 name: {
                     "model": made[system_step(responses)].name,

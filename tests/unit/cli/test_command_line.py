@@ -16,7 +16,9 @@ HEAVY = ("torch", "transformers", "ray", "deepspeed", "kubernetes", "grpc", "min
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "services.cli.main", *words], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli.main", *words], capture_output=True, text=True, check=False
+    )
 
 
 def test_help_imports_nothing_heavy() -> None:
