@@ -21,7 +21,8 @@ TAGS = {
     "p", "br", "hr", "blockquote", "pre", "code", "span", "em", "strong", "s", "a",
     "ul", "ol", "li", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td",
 }  # fmt: skip
-ATTRIBUTES = {
+ATTRIBUTES: dict[str, set[str]] = {
+    "*": set(),
     "a": {"href"},
     "span": {"class"},
     "code": {"class"},

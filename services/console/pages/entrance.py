@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import structlog
 from fastapi import APIRouter, Depends, Form, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 
 from services.console import catalogue, security, views
 from services.console.sessions import Permission, Role, Session, valid_name
@@ -19,6 +19,12 @@ log = structlog.get_logger()
 # The name under which every server knows the token of LIMA_TOKEN.
 SHARED_NAME = "operator"
 YEAR_SECONDS = 365 * 24 * 3600
+
+
+@router.get("/healthz")
+async def health() -> Response:
+    """For probes: the console answers. Services that do not are told on the pages that need them."""
+    return PlainTextResponse("ok")
 
 
 @router.get("/sign-in")
