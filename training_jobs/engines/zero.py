@@ -82,8 +82,14 @@ class ZeroEngine:
     def update(self, learning_rate: float) -> float:
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate
+        if self._sharded:
+            self._engine.step()
+            return float(self._engine.get_global_grad_norm())
+        # Stage 0 in fp32 keeps whole, already averaged gradients, and no record of their norm.
+        gradients = [param.grad for param in self._params.values() if param.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(gradients))
         self._engine.step()
-        return float(self._engine.get_global_grad_norm())
+        return norm
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> torch.Tensor:
