@@ -9,6 +9,7 @@ A wrong value raises one InvalidInputs that names each variable, its value and t
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -21,23 +22,37 @@ from services.shared.errors import FieldViolation, InvalidInputs, show
 
 PREFIX = "LIMA_"
 SHORTEST_TOKEN = 8
-HTTP_URL = re.compile(
-    r"https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?/?"
-)
+BUCKET = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+HTTP_URL = re.compile(rf"https?://({_LABEL}(\.{_LABEL})*|\[(?P<ipv6>[^\]]+)\])(:(?P<port>[0-9]{{1,5}}))?/?")
 
 
 def _http_url(value: str) -> str:
     match = HTTP_URL.fullmatch(value)
-    if match is None or int(match["port"] or 0) > 65535:
+    if match is None or not (1 <= int(match["port"] or 80) <= 65535) or not _is_ipv6(match["ipv6"] or "::1"):
         rule = "must be http:// or https:// with a host, perhaps a port, and nothing else, as in http://127.0.0.1:8333"
         raise ValueError(rule + ": credentials have variables of their own" if "@" in value else rule)
     return value.removesuffix("/")
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _address(value: str) -> str:
     host, colon, port = value.rpartition(":")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError("must be host:port, as in 127.0.0.1:50051")
+    return value
+
+
+def _bucket(value: str) -> str:
+    if not 3 <= len(value) <= 63 or not BUCKET.fullmatch(value) or value.replace(".", "").isdecimal():
+        raise ValueError("must be 3 to 63 of a-z, 0-9, '-' and '.', each part beginning and ending with a-z or 0-9")
     return value
 
 
@@ -74,7 +89,7 @@ class Settings(BaseSettings):
     object_store_endpoint: HttpUrl = "http://127.0.0.1:8333"
     object_store_access_key: str = "lima"
     object_store_secret_key: SecretStr = SecretStr("lima-secret")
-    object_store_bucket: str = Field("lima", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    object_store_bucket: Annotated[str, AfterValidator(_bucket)] = "lima"
     object_store_region: str = "us-east-1"
     object_store_create_bucket: bool = True
     object_store_ca_file: Path | None = None

@@ -13,6 +13,7 @@ import structlog
 from google.longrunning import operations_pb2
 from google.protobuf import any_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
+from prometheus_client import CollectorRegistry
 
 from services.shared.database import Database
 from services.shared.digest import digest_bytes
@@ -26,7 +27,9 @@ from services.shared.errors import (
     NotFound,
 )
 from services.shared.operations.context import OperationContext
+from services.shared.operations.metrics import OperationMetrics
 from services.shared.operations.table import OperationTable, Row
+from services.shared.program import until_available
 from services.shared.rpc import principal
 from services.shared.rpc.server import Service
 from services.shared.rpc.status import to_status
@@ -128,8 +131,9 @@ class Operations:
             raise FailedPrecondition(f"{name} is still at work", remedy="cancel it first")
         await self._table.delete(row.id)
 
-    async def run(self) -> None:
+    async def run(self, registry: CollectorRegistry | None = None) -> None:
         """Begin to work, with what an earlier process left unfinished first."""
+        self._metrics = OperationMetrics(registry or CollectorRegistry())
         self._renewed = time.monotonic()
         self._loop = asyncio.create_task(self._work(), name="operations")
 
@@ -197,27 +201,36 @@ class Operations:
             self._tasks[identifier].cancel()
 
     async def _execute(self, row: Row) -> None:
-        name = PREFIX + row.id
-        structlog.contextvars.bind_contextvars(operation=name, kind=row.kind)
+        structlog.contextvars.bind_contextvars(operation=PREFIX + row.id, kind=row.kind)
         started = time.monotonic()
+        outcome = "released"
+        self._metrics.started(row.kind)
+        try:
+            outcome = await self._carry_out(row)
+        except asyncio.CancelledError:
+            await self._table.release(self._owner, row.id)
+        except LimaError as error:
+            log.warning("the outcome could not be stored; the operation will run again", error=error.message)
+        finally:
+            seconds = time.monotonic() - started
+            self._metrics.ended(row.kind, outcome, seconds)
+            log.info("operation " + outcome, target=row.target, seconds=round(seconds, 2))
+
+    async def _carry_out(self, row: Row) -> str:
+        """How the operation ended. Raises CancelledError if it must be handed back."""
 
         async def write(progress: bytes) -> None:
             await self._table.write_progress(self._owner, row.id, progress)
 
-        context = OperationContext(name, row.target, row.progress, write)
+        context = OperationContext(PREFIX + row.id, row.target, row.progress, write)
         self._contexts[row.id] = context
-        try:
-            values = await self._outcome(row, context)
-        except asyncio.CancelledError:
-            log.info("operation handed back", target=row.target)
-            await self._table.release(self._owner, row.id)
-            return
+        values = await self._outcome(row, context)
         await context.flush()
-        if not await self._table.finish(self._owner, row.id, values):
-            log.warning("another replica took the operation over; this outcome is dropped")
-            return
-        failed = "error" in values
-        log.info("operation done", target=row.target, failed=failed, seconds=round(time.monotonic() - started, 2))
+        # Hours of work must not be lost to a database that is away for a moment.
+        if not await until_available(lambda: self._table.finish(self._owner, row.id, values), self._lease_seconds):
+            # Its lease ran out and another replica took it over: that one's outcome counts.
+            return "released"
+        return "failed" if "error" in values else "succeeded"
 
     async def _outcome(self, row: Row, context: OperationContext) -> dict[str, bytes]:
         """The columns that an operation ends with. Raises CancelledError if it must be handed back."""

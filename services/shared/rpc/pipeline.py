@@ -76,12 +76,13 @@ class Pipeline(grpc.aio.ServerInterceptor):
     def _wrap_stream(self, behaviour: Any, method: str, metadata: dict[str, str]) -> Any:
         async def run(request: Any, context: Any) -> AsyncIterator[Any]:
             async with self._around(Call(method, context, True, metadata)):
-                if not inspect.isasyncgenfunction(behaviour):
+                answer = behaviour(request, context)
+                if not inspect.isasyncgen(answer):
                     # The other style of aio servicers: a coroutine that calls context.write.
-                    await behaviour(request, context)
+                    await answer
                     return
-                async with aclosing(behaviour(request, context)) as responses:
-                    async for response in responses:
+                async with aclosing(answer):
+                    async for response in answer:
                         yield response
 
         return run

@@ -84,7 +84,7 @@ class RunningServer:
         self._server = _build(settings, services, RpcMetrics(registry), self._health)
         self._health_server: grpc.aio.Server | None = None
         self._metrics: MetricsServer | None = None
-        self._registry = registry
+        self.registry = registry
         self.port = 0
         self.metrics_port = 0
 
@@ -97,7 +97,7 @@ class RunningServer:
         settings = self._settings
         await self._set_readiness(NOT_SERVING)
         self.port = _bind(self._server, settings)
-        self._metrics = MetricsServer(settings.metrics_host, settings.metrics_port, self._registry)
+        self._metrics = MetricsServer(settings.metrics_host, settings.metrics_port, self.registry)
         self.metrics_port = self._metrics.port
         if settings.health_port is not None:
             self._health_server = grpc.aio.server()
@@ -135,7 +135,7 @@ async def running(
         services = [*services, operations.service()]
     server = RunningServer(settings, services)
     if operations is not None:
-        await operations.run()
+        await operations.run(server.registry)
     try:
         await server.start()
         log.info("server is up", address=server.address, metrics_port=server.metrics_port)

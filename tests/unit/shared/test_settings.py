@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.shared.errors import InvalidInputs
 from services.shared.objects import ObjectStore
-from services.shared.settings import Settings
+from services.shared.settings import PREFIX, Settings
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,9 @@ from services.shared.settings import Settings
         ("LIMA_OBJECT_STORE_ENDPOINT", "localhost:9000", "must be http:// or https://"),
         ("LIMA_OBJECT_STORE_ENDPOINT", "http://a:b@host", "credentials"),
         ("LIMA_OBJECT_STORE_ENDPOINT", "http://host:port", "must be http:// or https://"),
-        ("LIMA_OBJECT_STORE_BUCKET", "Upper_Case", "pattern"),
+        ("LIMA_OBJECT_STORE_BUCKET", "Upper_Case", "must be 3 to 63"),
+        ("LIMA_OBJECT_STORE_BUCKET", "a..b", "must be 3 to 63"),
+        ("LIMA_OBJECT_STORE_BUCKET", "192.168.0.1", "must be 3 to 63"),
         ("LIMA_OBJECT_STORE_ATTEMPTS", "0", "greater than or equal to 1"),
         ("LIMA_DATABASE_URL", "mysql://x", "sqlite:/// or postgresql://"),
         ("LIMA_DATABASE_URL", "sqlite:////tmp/one.db", "{service}"),
@@ -105,3 +108,9 @@ def test_an_endpoint_that_is_taken_is_one_that_the_client_takes(text: str) -> No
     except InvalidInputs:
         return
     ObjectStore.from_settings(settings)
+
+
+def test_every_setting_is_documented(pytestconfig: pytest.Config) -> None:
+    page = (pytestconfig.rootpath / "docs" / "shared.md").read_text()
+    variables = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    assert variables == set(re.findall(r"`(LIMA_[A-Z_]+)`", page.partition("\n## Settings\n")[2]))
