@@ -26,7 +26,7 @@ MAX_NAME = 47 - 1 - HASH_LENGTH
 # Sections handed to the training run as they are; an absent one takes the preset's and the paper's numbers.
 SECTIONS = ("recipe", "compute", "checkpoints", "evaluation")
 
-PRESET_NAMES = tuple(sorted(PRESETS))
+PRESET_PATTERN = f"^({'|'.join(sorted(PRESETS))})$"
 
 
 def camel(name: str) -> str:
@@ -84,7 +84,7 @@ class FineTuneJobSpec(Part):
         str, Field(pattern=r"^models/[a-z0-9][a-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=256)
     ]
     dataset: Dataset
-    preset: Annotated[str, Field(json_schema_extra={"enum": list(PRESET_NAMES)})] = "lima-7b"
+    preset: Annotated[str, Field(pattern=PRESET_PATTERN)] = "lima-7b"
     recipe: dict[str, Any] = {}
     compute: dict[str, Any] = {}
     checkpoints: dict[str, Any] = {}

@@ -68,19 +68,23 @@ def crd_validator(kind: str) -> jsonschema.Draft202012Validator:
 
 
 def closed(schema: Any) -> Any:
-    """The OpenAPI schema of a CRD as JSON schema: every object closed, int-or-string relaxed, metadata open."""
+    """A CRD's OpenAPI schema as JSON schema: every object closed, int-or-string relaxed, metadata open."""
     if isinstance(schema, list):
         return [closed(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     if schema.get("x-kubernetes-int-or-string"):
         return {"type": ["integer", "string"]}
-    result = {key: closed(value) for key, value in schema.items() if key not in ("default", "format")}
+    result = {key: closed(value) for key, value in schema.items() if key not in ("default", "format", "nullable")}
     if isinstance(schema.get("properties"), dict):
         result["properties"] = {name: closed(value) for name, value in schema["properties"].items()}
         if not schema.get("x-kubernetes-preserve-unknown-fields"):
             result.setdefault("additionalProperties", False)
-    return result
+    for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        # OpenAPI 3.0 has a flag beside the bound, JSON schema the bound itself.
+        if schema.get(exclusive) is True:
+            result[exclusive] = result.pop(bound)
+    return {"anyOf": [result, {"type": "null"}]} if schema.get("nullable") is True else result
 
 
 @functools.cache
