@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pushshift_dump
 import stackexchange_dump
 import wikihow_page
 import yaml
@@ -63,11 +64,47 @@ def build_wikihow() -> Iterator[tuple[str, bytes]]:
         yield f"wikihow/{path.stem}.html", wikihow_page.article_page(path.stem, read_yaml(path)).encode()
 
 
+def build_reddit() -> Iterator[tuple[str, bytes]]:
+    stories = read_yaml(WRITTEN / "reddit" / "writing_prompts.yaml")
+    questions = read_yaml(WRITTEN / "reddit" / "ask_reddit.yaml")
+    for name, records in (
+        ("RS_WritingPrompts", pushshift_dump.submissions("WritingPrompts", stories)),
+        ("RC_WritingPrompts", pushshift_dump.comments("WritingPrompts", stories)),
+        ("RS_AskReddit", pushshift_dump.submissions("AskReddit", questions)),
+    ):
+        yield f"reddit/{name}.zst", pushshift_dump.compress(records)
+
+
+def build_natural_instructions() -> Iterator[tuple[str, bytes]]:
+    for path in sorted((WRITTEN / "natural_instructions").glob("*.yaml")):
+        task = json.dumps(read_yaml(path), ensure_ascii=False, indent=4) + "\n"
+        yield f"natural_instructions/{path.stem}.json", task.encode()
+
+
+def build_dialogues() -> Iterator[tuple[str, bytes]]:
+    dialogues = read_yaml(WRITTEN / "dialogues" / "dialogues.yaml")
+    yield "dialogues/dialogues.jsonl", json_lines(_dialogue(dialogue) for dialogue in dialogues)
+
+
+def _dialogue(dialogue: dict[str, Any]) -> dict[str, Any]:
+    """Turns are written as a list of one-entry maps: `- user: ...`, `- assistant: ...`."""
+    turns = [(role, text) for turn in dialogue["turns"] for role, text in turn.items()]
+    messages = [{"role": role, "content": text.strip()} for role, text in turns]
+    return {"id": dialogue["id"], "messages": messages, "author": AUTHOR, "licence": LICENCE, "tags": dialogue["tags"]}
+
+
 def json_lines(records: Iterator[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
 
 
-BUILDERS = (build_authored, build_stackexchange, build_wikihow)
+BUILDERS = (
+    build_authored,
+    build_dialogues,
+    build_natural_instructions,
+    build_reddit,
+    build_stackexchange,
+    build_wikihow,
+)
 
 
 def build_all() -> dict[PurePosixPath, bytes]:
@@ -81,9 +118,21 @@ def differences(built: dict[PurePosixPath, bytes]) -> list[str]:
     for path, content in built.items():
         if not (HERE / path).is_file():
             found.append(f"missing: {path}")
-        elif (HERE / path).read_bytes() != content:
+        elif _content(path, (HERE / path).read_bytes()) != _content(path, content):
             found.append(f"differs: {path}")
-    return found
+    return found + [f"no longer written: {path}" for path in left_over(built)]
+
+
+def left_over(built: dict[PurePosixPath, bytes]) -> list[PurePosixPath]:
+    """Files in the built folders that nothing in `written/` makes any more."""
+    folders = sorted({path.parts[0] for path in built})
+    present = (PurePosixPath(file.relative_to(HERE)) for name in folders for file in (HERE / name).rglob("*"))
+    return sorted(path for path in present if path not in built and (HERE / path).is_file())
+
+
+def _content(path: PurePosixPath, data: bytes) -> bytes:
+    """What a file says: releases of Zstandard may compress the same text to different bytes."""
+    return pushshift_dump.decompress(data) if path.suffix == ".zst" else data
 
 
 def main() -> int:
@@ -99,6 +148,8 @@ def main() -> int:
         target = HERE / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
+    for path in left_over(built):
+        (HERE / path).unlink()
     print(f"wrote {len(built)} files")
     return 0
 
