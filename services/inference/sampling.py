@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -73,8 +74,9 @@ class Sampling:
     def greedy(self) -> bool:
         return self.temperature == 0
 
-    def with_seed(self, seed: int) -> Sampling:
-        return replace(self, seed=seed)
+    def for_sample(self, index: int) -> Sampling:
+        """The sampling of the index-th of several answers: the first keeps the seed, the others derive theirs."""
+        return self if self.seed is None or index == 0 else replace(self, seed=derived_seed(self.seed, index))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, also the canonical form that digests are taken of."""
@@ -83,3 +85,9 @@ class Sampling:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Sampling:
         return cls(**(value | {"stop": tuple(value.get("stop", ()))}))
+
+
+def derived_seed(seed: int, *parts: object) -> int:
+    """A 64-bit seed that depends on `seed` and on every part, and on nothing else."""
+    text = "/".join(map(str, (seed, *parts)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])

@@ -119,6 +119,10 @@ class BatchingEngine:
         self._load.active, self._load.waiting = self._table.busy, len(self._waiting)
         return self._load
 
+    def check(self) -> None:
+        if self._failure or not self._thread.is_alive():
+            raise EngineStopped("the engine has stopped") from self._failure
+
     def close(self) -> None:
         with self._wake:
             self._closed = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,9 @@ class Shape:
                 "'transformers' or 'vllm'"
             )
         if getattr(config, "hidden_act", "silu") != "silu":
-            raise UnsupportedModel(f"hidden_act {config.hidden_act!r} is not 'silu': load it with engine 'transformers'")
+            raise UnsupportedModel(
+                f"hidden_act {config.hidden_act!r} is not 'silu': load it with engine 'transformers'"
+            )
         context = config.max_position_embeddings
         # Within its window sliding attention is plain attention, so the window bounds what we serve exactly.
         if getattr(config, "use_sliding_window", config.model_type == "mistral"):
@@ -70,9 +73,9 @@ class Weights:
     """Tensors of a Hugging Face folder by name, read one at a time from its safetensors files."""
 
     def __init__(self, folder: Path) -> None:
-        self._files = {}
+        self._files: dict[str, Any] = {}
         for path in sorted(folder.glob("*.safetensors")):
-            file = safe_open(path, framework="pt")
+            file: Any = safe_open(path, framework="pt")
             self._files.update(dict.fromkeys(file.keys(), file))
         if not self._files:
             raise UnsupportedModel(f"{folder.name} holds no safetensors file: register the model again")
@@ -81,10 +84,11 @@ class Weights:
         return name in self._files
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        return self._files[name].get_tensor(name).float()
+        tensor: torch.Tensor = self._files[name].get_tensor(name)
+        return tensor.float()
 
     def get(self, name: str) -> torch.Tensor | None:
-        return self[name] if name in self else None
+        return self[name] if name in self._files else None
 
     def parameter_count(self) -> int:
         return sum(math.prod(file.get_slice(name).get_shape()) for name, file in self._files.items())

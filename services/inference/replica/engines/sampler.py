@@ -70,9 +70,7 @@ def _penalised(logits: torch.Tensor, drawers: Sequence[Drawer]) -> torch.Tensor:
     return logits
 
 
-def _draw_row(
-    scaled: torch.Tensor, normaliser: float, values: torch.Tensor, ids: torch.Tensor, drawer: Drawer
-) -> int:
+def _draw_row(scaled: torch.Tensor, normaliser: float, values: torch.Tensor, ids: torch.Tensor, drawer: Drawer) -> int:
     """Inverse-distribution draw among the candidates that the filters keep, likeliest first."""
     sampling = drawer.sampling
     if sampling.greedy:

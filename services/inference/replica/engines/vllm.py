@@ -1,0 +1,131 @@
+"""vLLM behind our interface, for GPUs (and, from vLLM's CPU build, for its own image on CPUs).
+
+Its repetition penalty covers the prompt as well as the output: told as a deviation where it is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from transformers import AutoConfig
+
+from services.inference.folders import inspect_folder
+from services.inference.replica.engines.base import (
+    Drawn,
+    EngineLoad,
+    EngineStopped,
+    FinishReason,
+    ModelFacts,
+    TokenChoice,
+    TokenScores,
+)
+from services.inference.replica.engines.choice import EngineOptions
+from services.inference.sampling import Sampling
+
+PENALTY_DEVIATION = "repetition penalty covers the prompt as well as the output (vLLM)"
+
+
+class VllmEngine:
+    """An `AsyncLLM` on the model's own files; its EOT comes from the generation config."""
+
+    def __init__(self, folder: Path, stop_ids: frozenset[int], options: EngineOptions) -> None:
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        context = min(options.context, config.max_position_embeddings)
+        arguments = AsyncEngineArgs(
+            model=str(folder), max_model_len=context, max_num_seqs=options.slots, enable_prefix_caching=True
+        )
+        self._llm: Any = AsyncLLM.from_engine_args(arguments)
+        self._load = EngineLoad(slots=options.slots)
+        self._facts = ModelFacts(
+            engine="vllm",
+            context_length=context,
+            vocabulary_size=config.vocab_size,
+            parameter_count=inspect_folder(folder).parameter_count,
+            stop_ids=stop_ids,
+            deviations=(PENALTY_DEVIATION,),
+        )
+
+    @property
+    def facts(self) -> ModelFacts:
+        return self._facts
+
+    async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncIterator[Drawn]:
+        self._load.active += 1
+        parameters = self._parameters(sampling, self._facts.context_length - len(prompt_ids))
+        outputs = self._llm.generate({"prompt_token_ids": list(prompt_ids)}, parameters, uuid4().hex)
+        try:
+            async with aclosing(outputs) as stream:
+                async for output in stream:
+                    completion = output.outputs[0]
+                    rows = completion.logprobs or [None] * len(completion.token_ids)
+                    choices = tuple(map(_choice, completion.token_ids, rows))
+                    kept = tuple(choice for choice in choices if choice.token_id not in self._facts.stop_ids)
+                    self._load.tokens_drawn += len(kept)
+                    finish: FinishReason | None = None
+                    if output.finished:
+                        finish = "length" if completion.finish_reason == "length" else "stop"
+                    yield Drawn(kept, finish)
+        finally:
+            self._load.active -= 1
+
+    async def score(self, prefix_ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[TokenScores]:
+        return list(await asyncio.gather(*(self._score_one(list(prefix_ids), list(text)) for text in continuations)))
+
+    def load(self) -> EngineLoad:
+        return self._load
+
+    def check(self) -> None:
+        if self._llm.errored:
+            raise EngineStopped("vLLM has stopped")
+
+    def close(self) -> None:
+        self._llm.shutdown()
+
+    async def _score_one(self, prefix: list[int], continuation: list[int]) -> TokenScores:
+        from vllm import SamplingParams
+
+        tokens = prefix + continuation
+        parameters = SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0)
+        async for output in self._llm.generate({"prompt_token_ids": tokens}, parameters, uuid4().hex):
+            if output.prompt_logprobs:
+                scored = continuation if prefix else continuation[1:]
+                rows = output.prompt_logprobs[-len(scored) :]
+                logprobs = tuple(row[token].logprob for token, row in zip(scored, rows, strict=True))
+                return TokenScores(tuple(scored), logprobs)
+        raise EngineStopped("vLLM ended a scoring request without log-probabilities")
+
+    def _parameters(self, sampling: Sampling, room: int) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return SamplingParams(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
+            repetition_penalty=sampling.repetition_penalty,
+            max_tokens=min(sampling.max_tokens, room),
+            # vLLM keeps signed 64 bits.
+            seed=None if sampling.seed is None else sampling.seed % 2**63,
+            logprobs=sampling.logprobs,
+            stop_token_ids=sorted(self._facts.stop_ids),
+            detokenize=False,
+            output_kind=RequestOutputKind.DELTA,
+        )
+
+
+def _choice(token_id: int, row: Any) -> TokenChoice:
+    if row is None:
+        return TokenChoice(token_id)
+    others = tuple((other, value.logprob) for other, value in row.items())
+    return TokenChoice(token_id, row[token_id].logprob, others)

@@ -1,0 +1,163 @@
+"""A loaded model: its tokenizer and chat template around an engine. Text in, text out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from services.inference.answers import Answer, Completion, Finish, Piece, TextScore, TokenLogprob, Usage
+from services.inference.replica.engines.base import Engine, TokenChoice, TokenScores
+from services.inference.replica.engines.choice import EngineOptions, open_engine
+from services.inference.replica.engines.text import TextStream
+from services.inference.sampling import Sampling
+from services.shared.errors import FailedPrecondition, InvalidInput
+from services.shared.records import Turn
+
+VERIFY_PROMPT = "Say hello."
+VERIFY_TOKENS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What came of the first real generation."""
+
+    text: str
+    stopped: bool
+
+    @property
+    def message(self) -> str:
+        if self.stopped:
+            return "generated a text and stopped at its end-of-turn token"
+        return f"generated {VERIFY_TOKENS} tokens without reaching its end-of-turn token"
+
+
+class ServedModel:
+    """One version of one model in memory. `name` is reported as the model that answered."""
+
+    def __init__(self, name: str, folder: Path, options: EngineOptions) -> None:
+        self.name = name
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self.engine: Engine = open_engine(folder, stop_ids(folder, self._tokenizer), options)
+
+    async def chat_ids(self, turns: Sequence[Turn]) -> list[int]:
+        """Prompt tokens of a conversation, in the model's own chat template."""
+        if not self._tokenizer.chat_template:
+            raise FailedPrecondition(
+                f"{self.name} has no chat template", remedy="use Generate with raw text, or register it with a template"
+            )
+        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+        text = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        return self._room(await asyncio.to_thread(self._encode, text, False), "messages")
+
+    async def text_ids(self, text: str) -> list[int]:
+        return self._room(await asyncio.to_thread(self._encode, text, True), "prompt")
+
+    async def stream(self, prompt_ids: Sequence[int], sampling: Sampling, index: int = 0) -> AsyncIterator[Piece]:
+        """Pieces of one answer; the last has `finish` and `usage`. Closing it cancels the generation."""
+        text = TextStream(self._tokenizer, sampling.stop)
+        count = 0
+        async with aclosing(self.engine.generate(prompt_ids, sampling)) as drawn:  # type: ignore[type-var]
+            async for piece in drawn:
+                count += len(piece.tokens)
+                fresh = text.push([choice.token_id for choice in piece.tokens])
+                logprobs = tuple(map(self._token_logprob, piece.tokens)) if sampling.logprobs is not None else ()
+                finish: Finish | None = "stop" if text.stopped else piece.finish
+                if finish is None:
+                    if fresh or logprobs:
+                        yield Piece(fresh, logprobs=logprobs, index=index)
+                    continue
+                rest = text.finish()
+                finish = "stop" if text.stopped else finish
+                yield Piece(fresh + rest, finish, Usage(len(prompt_ids), count), logprobs, index)
+                return
+
+    async def answer(self, prompt_ids: Sequence[int], sampling: Sampling, n: int = 1) -> Answer:
+        completions = await asyncio.gather(
+            *(self._complete(prompt_ids, sampling.for_sample(index)) for index in range(n))
+        )
+        drawn = sum(count for _, count in completions)
+        return Answer(
+            tuple(completion for completion, _ in completions),
+            Usage(len(prompt_ids), drawn),
+            self.name,
+            self.engine.facts.deviations,
+        )
+
+    async def score(self, text: str, turns: Sequence[Turn], continuations: Sequence[str]) -> list[TextScore]:
+        """See ScoreRequest: continuations of the text or conversation, or the text itself."""
+        if turns:
+            prefix = await self.chat_ids(turns)
+        else:
+            prefix = await self.text_ids(text)
+        if not continuations:
+            return [self._text_score(scores) for scores in await self.engine.score([], [prefix])]
+        encoded = [self._encode(continuation, False) for continuation in continuations]
+        for index, (ids, continuation) in enumerate(zip(encoded, continuations, strict=True)):
+            if not ids:
+                raise InvalidInput(f"continuations[{index}]", continuation, "must hold at least one token")
+            self._room(prefix + ids[:-1], f"continuations[{index}]")
+        return [self._text_score(scores) for scores in await self.engine.score(prefix, encoded)]
+
+    async def verify(self) -> Verification:
+        """One real generation, by which a model shows that it works."""
+        turns = [Turn(role="user", content=VERIFY_PROMPT)]
+        ids = await (self.chat_ids(turns) if self._tokenizer.chat_template else self.text_ids(VERIFY_PROMPT))
+        sampling = Sampling(temperature=0, repetition_penalty=1, max_tokens=VERIFY_TOKENS)
+        completion, _ = await self._complete(ids, sampling)
+        return Verification(completion.text, completion.finish == "stop")
+
+    async def _complete(self, prompt_ids: Sequence[int], sampling: Sampling) -> tuple[Completion, int]:
+        parts: list[str] = []
+        logprobs: list[TokenLogprob] = []
+        async with aclosing(self.stream(prompt_ids, sampling)) as pieces:  # type: ignore[type-var]
+            async for piece in pieces:
+                parts.append(piece.text)
+                logprobs.extend(piece.logprobs)
+                if piece.finish is not None and piece.usage is not None:
+                    completion = Completion("".join(parts), piece.finish, tuple(logprobs))
+                    return completion, piece.usage.completion_tokens
+        raise RuntimeError("the engine ended a generation without saying why")
+
+    def _encode(self, text: str, whole: bool) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=whole)["input_ids"])
+
+    def _room(self, ids: list[int], field: str) -> list[int]:
+        limit = self.engine.facts.context_length - 1
+        if len(ids) > limit:
+            raise InvalidInput(
+                field, f"{len(ids)} tokens", f"must be at most {limit} tokens, so that room is left for output"
+            )
+        return ids
+
+    def _token_logprob(self, choice: TokenChoice) -> TokenLogprob:
+        alternatives = tuple(
+            TokenLogprob(self._tokenizer.decode([other]), logprob) for other, logprob in choice.alternatives
+        )
+        return TokenLogprob(self._tokenizer.decode([choice.token_id]), choice.logprob or 0.0, alternatives)
+
+    def _text_score(self, scores: TokenScores) -> TextScore:
+        tokens = zip(scores.token_ids, scores.logprobs, strict=True)
+        return TextScore(
+            scores.total, tuple(TokenLogprob(self._tokenizer.decode([id_]), value) for id_, value in tokens)
+        )
+
+
+def stop_ids(folder: Path, tokenizer: Any) -> frozenset[int]:
+    """Tokens that end an answer: what `generation_config.json` says, else the tokenizer's end of text."""
+    path = folder / "generation_config.json"
+    stated = json.loads(path.read_text()).get("eos_token_id") if path.exists() else None
+    if stated is None:
+        stated = tokenizer.eos_token_id
+    if stated is None:
+        raise FailedPrecondition(
+            "the model folder names no token that ends a text",
+            remedy="set eos_token_id in generation_config.json, then register the model again",
+        )
+    return frozenset([stated] if isinstance(stated, int) else stated)

@@ -1,0 +1,56 @@
+"""From a name to what answers by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.inference.backends.base import Backend
+from services.inference.deployments import Deployments
+from services.inference.names import parse_reference
+from services.inference.registry import ModelVersion, Registry
+from services.shared.errors import FailedPrecondition
+
+LOAD_SECONDS = 1800.0
+
+Open = Callable[[ModelVersion], Backend]
+
+
+class Router:
+    """`openers` make the backend of a kind; backends of a version are kept, because they hold rate limits."""
+
+    def __init__(self, registry: Registry, deployments: Deployments, openers: dict[str, Open]) -> None:
+        self._registry = registry
+        self._deployments = deployments
+        self._openers = openers
+        self._backends: dict[str, Backend] = {}
+
+    async def model(self, name: str) -> ModelVersion:
+        """Raises InvalidInput or NotFound."""
+        return await self._registry.get(parse_reference(name))
+
+    async def backend(self, name: str) -> Backend:
+        """Raises FailedPrecondition for a model that is registered and not ready."""
+        model = await self.model(name)
+        if model.kind == "replica" and not self._deployments.ready(model):
+            state = self._deployments.state(model)
+            if not model.wanted:
+                raise FailedPrecondition(f"{model.resource} is not loaded", remedy=f"lima models load {model.name}")
+            seen = f" ({state.state.lower()})" if state else ""
+            raise FailedPrecondition(
+                f"{model.resource} is not ready yet{seen}", remedy="wait for the operation of LoadModel"
+            )
+        return self.open(model)
+
+    async def backend_when_ready(self, model: ModelVersion) -> Backend:
+        """As `backend` for long work, which can wait until a model that is wanted has been loaded again."""
+        if model.kind == "replica" and model.wanted and not self._deployments.ready(model):
+            await self._deployments.wait_ready(model, LOAD_SECONDS)
+        return await self.backend(model.resource)
+
+    def open(self, model: ModelVersion) -> Backend:
+        if model.resource not in self._backends:
+            self._backends[model.resource] = self._openers[model.kind](model)
+        return self._backends[model.resource]
+
+    def forget(self, model: ModelVersion) -> None:
+        self._backends.pop(model.resource, None)

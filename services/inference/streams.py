@@ -1,0 +1,65 @@
+"""Bringing a token stream to a slower or busier reader: fewer messages, no later first token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from services.inference.answers import Piece
+
+COALESCE_SECONDS = 0.02
+# A reader that falls this far behind stops the writer.
+MAX_PENDING = 256
+
+
+async def coalesced(pieces: AsyncIterator[Piece], seconds: float = COALESCE_SECONDS) -> AsyncIterator[Piece]:
+    """The same text in fewer pieces: what comes within `seconds` of a piece goes with it; the first goes at once."""
+    queue: asyncio.Queue[Piece | BaseException | None] = asyncio.Queue(MAX_PENDING)
+
+    async def pump() -> None:
+        try:
+            async for piece in pieces:
+                await queue.put(piece)
+            await queue.put(None)
+        except Exception as error:
+            await queue.put(error)
+        finally:
+            close = getattr(pieces, "aclose", None)
+            if close is not None:
+                with suppress(RuntimeError):
+                    await close()
+
+    task = asyncio.create_task(pump())
+    first = True
+    try:
+        item = await queue.get()
+        while isinstance(item, Piece):
+            if not first and item.finish is None:
+                await asyncio.sleep(seconds)
+            first = False
+            following: Piece | BaseException | None = item
+            while item.finish is None and not queue.empty():
+                following = queue.get_nowait()
+                if not isinstance(following, Piece):
+                    break
+                item = joined(item, following)
+            yield item
+            # An end or an error that was met while joining has its turn after the text before it.
+            item = await queue.get() if isinstance(following, Piece) else following
+        if item is not None:
+            raise item
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await task
+
+
+def joined(first: Piece, second: Piece) -> Piece:
+    return Piece(
+        first.text + second.text,
+        second.finish,
+        second.usage or first.usage,
+        first.logprobs + second.logprobs,
+        second.index,
+    )
