@@ -27,6 +27,7 @@ from services.shared.rpc.tls import channel_credentials
 from services.shared.settings import Settings
 
 DEFAULT_SECONDS = 30.0
+SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:")
 MESSAGE_MEBIBYTES = 64
 
 SERVICE_CONFIG = {
@@ -49,7 +50,7 @@ SERVICE_CONFIG = {
 def connect(
     address: str, token: str | None = None, *, settings: Settings | None = None, seconds: float = DEFAULT_SECONDS
 ) -> grpc.aio.Channel:
-    """An aio channel to "host:port". `seconds` is the deadline of unary calls that name none."""
+    """An aio channel to "host:port", or any gRPC target. `seconds` is the deadline of unary calls that name none."""
     interceptors = [kind(token, seconds) for kind in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)]
     credentials = channel_credentials(settings) if settings else None
     if credentials is None:
@@ -70,7 +71,7 @@ def connect_blocking(
 
 
 def _target(address: str) -> str:
-    return address if "://" in address or address.startswith("unix:") else f"dns:///{address}"
+    return address if address.startswith(SCHEMES) else f"dns:///{address}"
 
 
 def _options() -> list[tuple[str, Any]]:
