@@ -9,7 +9,7 @@ import numpy as np
 
 from services.judging.statistics.estimate import BoolArray, Estimate, FloatArray, IntArray, unknown
 from services.judging.statistics.proportion import mcnemar, sign_test, wilson
-from services.judging.statistics.resampling import RESAMPLES, bootstrap, cluster_means
+from services.judging.statistics.resampling import RESAMPLES, bootstrap, cluster_means, mirrored_mean
 
 _SHARE = "share of verdicts, each prompt once; Wilson score interval"
 
@@ -89,9 +89,7 @@ def summarise(verdicts: PairVerdicts, *, resamples: int = RESAMPLES, seed: int =
 
 
 def _win_rate(mean: FloatArray, resamples: int, seed: int) -> Estimate:
-    estimate = bootstrap(
-        mean[:, None], lambda means: means[:, 0], "(wins + ties / 2) / n", resamples=resamples, seed=seed
-    )
+    estimate = mirrored_mean(mean, "(wins + ties / 2) / n", resamples=resamples, seed=seed)
     if estimate.known and estimate.low == estimate.high:
         # Resampling equal verdicts can only repeat them; Wilson still says how little few prompts prove.
         return wilson(float(mean.sum()), len(mean), "(wins + ties / 2) / n; Wilson score interval")

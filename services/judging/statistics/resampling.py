@@ -100,6 +100,23 @@ def bootstrap(
     return Estimate(value, low, high, len(rows), method)
 
 
+def mirrored_mean(values: FloatArray, method: str, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """Bootstrap the mean of values in [0, 1] so that 1 - values gives exactly the mirrored interval.
+
+    Half of the resamples are drawn from the values, half from their mirror image with the same seed.
+    """
+    method = f"{method}; bootstrap over prompts, {resamples} resamples"
+    if len(values) == 0:
+        return unknown(method)
+    # Equal values must stay equal after 1 - x, or the mirror image would be drawn differently.
+    values = np.round(values, 12)
+    half = (resamples + 1) // 2
+    there = resampled_means(values[:, None], resamples=half, seed=seed)[:, 0]
+    back = resampled_means(np.round(1 - values, 12)[:, None], resamples=half, seed=seed)[:, 0]
+    low, high = percentile_interval(np.concatenate([there, 1 - back]))
+    return Estimate(float(values.mean()), low, high, len(values), method)
+
+
 def percentile_interval(draws: FloatArray) -> tuple[float, float]:
     """Central interval of resampled values; resamples where the statistic is undefined are left out."""
     finite = draws[~np.isnan(draws)]
