@@ -71,7 +71,9 @@ def _opened(raw: BinaryIO, name: str) -> BinaryIO:
     return cast(BinaryIO, lzma.LZMAFile(raw))
 
 
-def extract_7z(source: Path, name: str, folder: Path, max_bytes: int, wanted: tuple[str, ...] = (".xml",)) -> list[Path]:
+def extract_7z(
+    source: Path, name: str, folder: Path, max_bytes: int, wanted: tuple[str, ...] = (".xml",)
+) -> list[Path]:
     """Extract the wanted members of a 7z archive in a process of its own; memory and output are bounded there.
 
     The archive's native decoder runs outside this program: 7z where it is installed, else liblzma through py7zr.

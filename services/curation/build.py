@@ -147,7 +147,10 @@ class Builder:
     def _benchmark_prompts(self, corpus: LocalCorpus, max_malformed: int) -> Sequence[str]:
         source = Existing(unanswered=True)
         tasks = [PartTask(source, part, corpus.name, max_malformed, "off") for part in source.parts(corpus.files)]
-        return [candidate.prompt() for candidate in Pool([read_part(task, self.cache_folder) for task in tasks]).candidates()]
+        return [
+            candidate.prompt()
+            for candidate in Pool([read_part(task, self.cache_folder) for task in tasks]).candidates()
+        ]
 
 
 def _drop_duplicates(sources: Sequence[Wanted], spec: DatasetSpec, report: Report) -> None:
@@ -155,7 +158,9 @@ def _drop_duplicates(sources: Sequence[Wanted], spec: DatasetSpec, report: Repor
     names: list[tuple[Wanted, str]] = []
     for source in sources:
         source.pool.funnel.declare(DUPLICATE)
-        order = draw_order(source.name, list(source.pool.keys.values()), replace(source.draw, per_stratum=None), spec.seed)
+        order = draw_order(
+            source.name, list(source.pool.keys.values()), replace(source.draw, per_stratum=None), spec.seed
+        )
         names.extend((source, name) for name in order)
     report("near-duplicates", 0, len(names), "candidates", _left(sources))
     matrix = signatures((source.pool.candidate(name).text() for source, name in names), spec.dedup.permutations)
@@ -204,4 +209,3 @@ def to_example(candidate: Candidate, source: str, split: Split, corpora: Mapping
         tags=candidate.tags,
         provenance=provenance,
     )
-

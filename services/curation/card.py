@@ -64,7 +64,14 @@ def _front_matter(name: str, statistics: Statistics) -> str:
         for split, hub in (("train", "train"), ("dev", "validation"), ("test", "test"))
         if statistics.split_counts[split]
     ]
-    lines = ["---", f"pretty_name: {name}", "license: other", "license_name: mixed", "task_categories:", "- text-generation"]
+    lines = [
+        "---",
+        f"pretty_name: {name}",
+        "license: other",
+        "license_name: mixed",
+        "task_categories:",
+        "- text-generation",
+    ]
     lines += ["size_categories:", f"- {category}", "configs:", "- config_name: default", "  data_files:", *files, "---"]
     return "\n".join(lines)
 
@@ -72,7 +79,9 @@ def _front_matter(name: str, statistics: Statistics) -> str:
 def _table_one(statistics: Statistics) -> str:
     sources: dict[str, dict[str, Any]] = {}
     for row in statistics.rows:
-        entry = sources.setdefault(row.source, {"train": "", "dev": "", "test": "", "n": 0, "prompt": 0.0, "response": 0.0})
+        entry = sources.setdefault(
+            row.source, {"train": "", "dev": "", "test": "", "n": 0, "prompt": 0.0, "response": 0.0}
+        )
         entry[row.split] = row.examples
         entry["n"] += row.examples
         entry["prompt"] += row.mean_prompt_tokens * row.examples
@@ -93,7 +102,9 @@ def _funnel(source: str, funnel: Funnel) -> str:
         rows.append((step.filter, left, step.removed))
         left -= step.removed
     note = f"\n\n{funnel.malformed_count} malformed records were skipped." if funnel.malformed_count else ""
-    return f"### {source}\n\n" + _table(("filter", "entered", "removed"), rows) + f"\n\n{left} left to choose from." + note
+    return (
+        f"### {source}\n\n" + _table(("filter", "entered", "removed"), rows) + f"\n\n{left} left to choose from." + note
+    )
 
 
 def _table(columns: tuple[str, ...], rows: Any) -> str:

@@ -32,6 +32,10 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SITE_ARCHIVE = re.compile(r"^(?P<site>[a-z0-9.-]+?\.[a-z]{2,})(?:-(?P<table>[A-Za-z]+))?\.7z$", re.IGNORECASE)
 
 
+def unheard(stage: str, done: int, total: int) -> None:
+    """A report that nobody hears."""
+
+
 @dataclass(frozen=True, slots=True)
 class CorpusInfo:
     """One immutable corpus in the store."""
@@ -84,7 +88,7 @@ class Corpora:
             staged.mkdir()
             self._stage(source_uri, staged, report)
             _open_archives(staged, Path(work), self.max_decoded_bytes, report)
-            return self._store(name, staged, report)
+            return self.put(name, staged, report)
 
     def _stage(self, source_uri: str, staged: Path, report: Callable[[str, int, int], None]) -> None:
         if not source_uri.startswith("s3://"):
@@ -117,7 +121,8 @@ class Corpora:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, target)
 
-    def _store(self, name: str, staged: Path, report: Callable[[str, int, int], None]) -> CorpusInfo:
+    def put(self, name: str, staged: Path, report: Callable[[str, int, int], None] = unheard) -> CorpusInfo:
+        """Store the files of a folder as a corpus, unless it is there already."""
         files = {path.relative_to(staged).as_posix(): path for path in sorted(staged.rglob("*")) if path.is_file()}
         digest = digest_json({relative: digest_file(path) for relative, path in files.items()})
         prefix = f"{PREFIX}/{name}/{digest}"
@@ -125,7 +130,9 @@ class Corpora:
         if manifest is None:
             report("storing", 0, len(files))
             created = datetime.now(UTC).isoformat(timespec="milliseconds")
-            manifest = self.store.put_folder(prefix, staged, {"kind": "corpus", "name": name, "digest": digest, "created": created})
+            manifest = self.store.put_folder(
+                prefix, staged, {"kind": "corpus", "name": name, "digest": digest, "created": created}
+            )
         return self._info(name, digest, manifest)
 
     def _info(self, name: str, digest: str, manifest: dict[str, Any]) -> CorpusInfo:

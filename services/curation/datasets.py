@@ -1,6 +1,6 @@
 """Datasets in the store: written whole or not at all, found by name and digest.
 
-    datasets/<name>/<digest>/{train,dev,test}.jsonl funnel.json statistics.json README.md figures/ manifest.json
+datasets/<name>/<digest>/{train,dev,test}.jsonl funnel.json statistics.json README.md figures/ manifest.json
 """
 
 from __future__ import annotations
@@ -31,7 +31,13 @@ NAME = re.compile(r"datasets/(?P<name>[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)/(?P<
 
 
 def write_dataset(
-    folder: Path, spec: DatasetSpec, digest: str, corpora: Mapping[str, str], reviews: Mapping[str, Any], built: Built, embedder: Embedder
+    folder: Path,
+    spec: DatasetSpec,
+    digest: str,
+    corpora: Mapping[str, str],
+    reviews: Mapping[str, Any],
+    built: Built,
+    embedder: Embedder,
 ) -> dict[str, Any]:
     """Write the files of a dataset into an empty folder; return its manifest, less the list of files."""
     statistics = describe(built.examples, embedder)
@@ -43,7 +49,9 @@ def write_dataset(
     funnels = {source: funnel.to_json() for source, funnel in built.funnels.items()}
     (folder / "funnel.json").write_text(_pretty(funnels), encoding="utf-8")
     (folder / "statistics.json").write_text(_pretty(statistics.to_json()), encoding="utf-8")
-    (folder / "README.md").write_text(dataset_card(spec.name, digest, resolved, statistics, built.funnels), encoding="utf-8")
+    (folder / "README.md").write_text(
+        dataset_card(spec.name, digest, resolved, statistics, built.funnels), encoding="utf-8"
+    )
     figures = folder / "figures"
     figures.mkdir()
     charts = {
@@ -94,7 +102,9 @@ class Datasets:
         """The manifest of "datasets/<name>/<digest, a prefix of it, or latest>". Raises NotFound, InvalidInput."""
         match = NAME.fullmatch(resource)
         if not match:
-            raise InvalidInput("name", resource, 'must be "datasets/<name>/<digest>", "latest" or at least 4 digits for the digest')
+            raise InvalidInput(
+                "name", resource, 'must be "datasets/<name>/<digest>", "latest" or at least 4 digits for the digest'
+            )
         versions = list(self.versions(match["name"]))
         if match["digest"] == "latest":
             if not versions:
@@ -135,7 +145,9 @@ class Datasets:
                     try:
                         yield Example.model_validate_json(line)
                     except ValueError as error:
-                        raise DataCorrupt(f"{uri} holds a line that is no example: {error}", remedy="Build the set again.") from None
+                        raise DataCorrupt(
+                            f"{uri} holds a line that is no example: {error}", remedy="Build the set again."
+                        ) from None
 
     def example(self, manifest: Mapping[str, Any], name: str) -> Example:
         for example in self.examples(manifest):

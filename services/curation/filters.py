@@ -46,7 +46,9 @@ _DANGLING = re.compile(
     r"images|pictures|lines)|see (?:below|above|image|picture)|shown (?:here|below)|in this case|part (?:\d+|[IVX]+))\b",
     re.IGNORECASE,
 )
-_STARTS_IN_THE_MIDDLE = re.compile(r"^(?:and|but|or|so|then|also|it|they|he|she|this|that|these|those)\b", re.IGNORECASE)
+_STARTS_IN_THE_MIDDLE = re.compile(
+    r"^(?:and|but|or|so|then|also|it|they|he|she|this|that|these|those)\b", re.IGNORECASE
+)
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019\u2011-][^\W\d_]+)*|\d+")
 _ASKING = re.compile(
     r"^(?:how|what|why|when|where|who|whom|whose|which|is|are|am|was|were|do|does|did|can|could|should|would|will|may|"

@@ -10,7 +10,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_EXAMPLE_HOSTS = ("example.com", "example.org", "example.net", "example.edu", ".example", ".invalid", ".test", "domain.com")
+_EXAMPLE_HOSTS = (
+    "example.com",
+    "example.org",
+    "example.net",
+    "example.edu",
+    ".example",
+    ".invalid",
+    ".test",
+    "domain.com",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,9 @@ def _is_public_address(text: str) -> bool:
     parts = [int(part) for part in text.split(".")]
     if any(part > 255 for part in parts):
         return False
-    private = parts[0] in (0, 10, 127) or parts[:2] in ([192, 168], [169, 254]) or (parts[0] == 172 and 16 <= parts[1] < 32)
+    private = (
+        parts[0] in (0, 10, 127) or parts[:2] in ([192, 168], [169, 254]) or (parts[0] == 172 and 16 <= parts[1] < 32)
+    )
     documentation = parts[:3] in ([192, 0, 2], [198, 51, 100], [203, 0, 113])
     return not private and not documentation and parts[0] < 224 and parts[1:] != [0, 0, 0]
 
@@ -45,7 +56,9 @@ _KINDS = (
     _Kind("card", re.compile(r"(?<![\w.-])\d{4}(?:[ -]?\d{4}){2}[ -]?\d{1,7}(?![\w.-])"), _is_card),
     _Kind(
         "phone",
-        re.compile(r"(?<![\w.])(?:\+\d{1,3}[ .-]?(?:\(?\d{1,4}\)?[ .-]?){2,5}\d{2,4}|\(\d{3}\) ?\d{3}-\d{4}|\d{3}-\d{3}-\d{4})(?![\w-])"),
+        re.compile(
+            r"(?<![\w.])(?:\+\d{1,3}[ .-]?(?:\(?\d{1,4}\)?[ .-]?){2,5}\d{2,4}|\(\d{3}\) ?\d{3}-\d{4}|\d{3}-\d{3}-\d{4})(?![\w-])"
+        ),
         lambda text: 9 <= sum(letter.isdigit() for letter in text) <= 15 and "555" not in text,
     ),
     _Kind("address", re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])"), _is_public_address),

@@ -56,7 +56,9 @@ class PartTask:
 
     def digest(self) -> str:
         files = {role: [file.name, file.digest] for role, file in self.part.files.items()}
-        return digest_json([code_version(), repr(self.source), self.part.name, files, self.corpus, self.max_malformed, self.pii])
+        return digest_json(
+            [code_version(), repr(self.source), self.part.name, files, self.corpus, self.max_malformed, self.pii]
+        )
 
 
 @cache

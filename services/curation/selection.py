@@ -63,7 +63,9 @@ def select(sources: Sequence[Wanted], seed: int, decontaminate: bool) -> None:
 
     Raises QuotaNotFilled, naming for every short source which filter ate the candidates.
     """
-    orders = {source.name: draw_order(source.name, list(source.pool.keys.values()), source.draw, seed) for source in sources}
+    orders = {
+        source.name: draw_order(source.name, list(source.pool.keys.values()), source.draw, seed) for source in sources
+    }
     for source in sources:
         _hold_out(source, orders[source.name], seed)
     held_out = PromptIndex()
@@ -119,7 +121,9 @@ def _check(sources: Sequence[Wanted]) -> None:
         for split in SPLITS:
             wanted, got = getattr(source.quota, split), len(source.chosen[split])
             if got < wanted and not source.quota.allow_fewer:
-                problems.append(f"{source.name}: {split} wants {wanted} examples, the candidates give {got}; {explain(source.pool)}")
+                problems.append(
+                    f"{source.name}: {split} wants {wanted} examples, the candidates give {got}; {explain(source.pool)}"
+                )
     if problems:
         raise QuotaNotFilled(
             "\n".join(problems),

@@ -1,6 +1,6 @@
 """What to build, checked and with every default written out. Field names are those of lima.curation.v1.DatasetSpec.
 
-    spec = parse_spec({"name": "lima", "sources": [...]})    # raises InvalidInputs that name each wrong field
+spec = parse_spec({"name": "lima", "sources": [...]})    # raises InvalidInputs that name each wrong field
 """
 
 from __future__ import annotations
@@ -213,7 +213,9 @@ def parse_spec(value: dict[str, Any]) -> DatasetSpec:
             )
             for problem in error.errors(include_url=False)
         ]
-        raise InvalidInputs(violations, remedy="Correct the fields named, in the dataset section of the file.") from None
+        raise InvalidInputs(
+            violations, remedy="Correct the fields named, in the dataset section of the file."
+        ) from None
 
 
 def _without_empty(value: Any) -> Any:

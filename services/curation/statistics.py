@@ -71,7 +71,9 @@ def describe(examples: Mapping[Split, Sequence[Example]], embedder: Embedder) ->
         rows=tuple(rows),
         split_counts={split: len(part) for split, part in examples.items()},
         source_counts={f"{row.source}/{row.split}": row.examples for row in rows},
-        licences=dict(sorted(Counter(example.attribution.licence or "not stated" for example, _, _ in everything).items())),
+        licences=dict(
+            sorted(Counter(example.attribution.licence or "not stated" for example, _, _ in everything).items())
+        ),
         prompt_lengths=histogram(asked for _, asked, _ in everything),
         response_lengths=histogram(answered for _, _, answered in everything if answered),
         total_train_tokens=sum(asked + answered for _, asked, answered in measured["train"]),

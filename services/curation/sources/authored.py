@@ -69,7 +69,10 @@ def written_candidates(part: Part, reading: Reading) -> Iterator[tuple[Candidate
             malformed.add(offset, str(error))
             continue
         stem = _SAFE.sub("-", PurePosixPath(file.name).stem)
-        name = _SAFE.sub("-", text_field(record, "id"))[:80] or f"{stem}-{digest_json([list(t) for t in _pairs(turns)])[:12]}"
+        name = (
+            _SAFE.sub("-", text_field(record, "id"))[:80]
+            or f"{stem}-{digest_json([list(t) for t in _pairs(turns)])[:12]}"
+        )
         if name in seen:
             malformed.add(offset, f"a second record with the id {name}")
             continue
@@ -82,7 +85,9 @@ def _candidate(
     name: str, stratum: str, turns: tuple[Turn, ...], split: Split | None, record: dict[str, Any], origin: Origin
 ) -> Candidate:
     raw_tags = record.get("tags")
-    tags = tuple(sorted({tag.strip() for tag in raw_tags if isinstance(tag, str)})) if isinstance(raw_tags, list) else ()
+    tags = (
+        tuple(sorted({tag.strip() for tag in raw_tags if isinstance(tag, str)})) if isinstance(raw_tags, list) else ()
+    )
     group = text_field(record, "group")
     return Candidate(
         id=name,

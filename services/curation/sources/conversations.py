@@ -67,7 +67,9 @@ def check_turns(turns: list[Turn] | tuple[Turn, ...]) -> None:
         if not turn.content.strip():
             raise NotAConversation(f"turn {place} is empty")
         if len(turn.content) > MAX_TURN_CHARACTERS:
-            raise NotAConversation(f"turn {place} has {len(turn.content)} characters; at most {MAX_TURN_CHARACTERS} are read")
+            raise NotAConversation(
+                f"turn {place} has {len(turn.content)} characters; at most {MAX_TURN_CHARACTERS} are read"
+            )
 
 
 def _turn(role: object, content: object) -> Turn:
@@ -99,7 +101,9 @@ def _dicts(field: str, role: str, content: str) -> Callable[[dict[str, Any]], li
 
 
 def _lima(record: dict[str, Any]) -> list[Turn]:
-    return [_turn("assistant" if place % 2 else "user", text) for place, text in enumerate(_list(record, "conversations"))]
+    return [
+        _turn("assistant" if place % 2 else "user", text) for place, text in enumerate(_list(record, "conversations"))
+    ]
 
 
 def _alpaca(record: dict[str, Any]) -> list[Turn]:

@@ -66,7 +66,11 @@ def _comment_chains(part: Part, reading: Reading, min_score: int) -> Iterator[Ca
     malformed = MalformedLimit(reading.funnel, posts.name, reading.max_malformed)
     index = index_posts(posts.path, min_score, malformed)
     below = _comment_offsets(comments, MalformedLimit(reading.funnel, comments.name, reading.max_malformed))
-    with RowFile(posts.path) as post_rows, RowFile(comments.path) as comment_rows, Authors(part.files.get("users")) as authors:
+    with (
+        RowFile(posts.path) as post_rows,
+        RowFile(comments.path) as comment_rows,
+        Authors(part.files.get("users")) as authors,
+    ):
         for question in sorted(index.top):
             where = index.questions.find(question)
             score, offset = index.top_answer(question)

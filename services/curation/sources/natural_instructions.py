@@ -56,7 +56,9 @@ class NaturalInstructions:
     def parts(self, files: Sequence[CorpusFile]) -> list[Part]:
         """One part per task file."""
         tasks = [file for file in files if file.name.endswith(".json")]
-        return [Part(PurePosixPath(file.name).stem, {"task": file}) for file in sorted(tasks, key=lambda file: file.name)]
+        return [
+            Part(PurePosixPath(file.name).stem, {"task": file}) for file in sorted(tasks, key=lambda file: file.name)
+        ]
 
     def read(self, part: Part, reading: Reading) -> Iterator[Candidate]:
         reading.funnel.declare(CATEGORY, LANGUAGE, INSTANCES)
@@ -76,7 +78,9 @@ class NaturalInstructions:
         excerpt = f"{part.name}: {definition}"
         if not self._generates(task):
             reading.funnel.remove(CATEGORY, part.name, excerpt, f"categories are {_names(task, 'Categories')}")
-        elif any(language != "English" for key in ("Input_language", "Output_language") for language in _names(task, key)):
+        elif any(
+            language != "English" for key in ("Input_language", "Output_language") for language in _names(task, key)
+        ):
             reading.funnel.remove(LANGUAGE, part.name, excerpt, "not in English throughout")
         elif (candidate := self._pick(part.name, task, definition, file.name, reading.corpus)) is None:
             reading.funnel.remove(INSTANCES, part.name, excerpt, "no instance with an input and an output")
@@ -86,7 +90,9 @@ class NaturalInstructions:
     def _generates(self, task: dict[str, Any]) -> bool:
         """A category matches by its own name or by that after "->" ("Text Modification -> Paraphrasing")."""
         wanted = {category.lower() for category in self.categories}
-        return any(part.strip().lower() in wanted for name in _names(task, "Categories") for part in [name, *name.split("->")])
+        return any(
+            part.strip().lower() in wanted for name in _names(task, "Categories") for part in [name, *name.split("->")]
+        )
 
     def _pick(self, name: str, task: dict[str, Any], definition: str, file: str, corpus: str) -> Candidate | None:
         """One random usable instance."""
@@ -96,7 +102,9 @@ class NaturalInstructions:
             if not isinstance(instance, dict):
                 continue
             source, outputs = text_field(instance, "input"), instance.get("output")
-            output = next((text for text in (outputs if isinstance(outputs, list) else [outputs]) if isinstance(text, str)), "")
+            output = next(
+                (text for text in (outputs if isinstance(outputs, list) else [outputs]) if isinstance(text, str)), ""
+            )
             row = text_field(instance, "id") or str(place)
             if source and output.strip():
                 usable.append((uniform(self.seed, "instance", name, row), place, row, source, output.strip()))

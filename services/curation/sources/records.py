@@ -70,7 +70,9 @@ def _is_array(path: Path) -> bool:
 
 def _array(path: Path, malformed: MalformedLimit) -> Iterator[tuple[int, Record]]:
     if path.stat().st_size > MAX_ARRAY_BYTES:
-        malformed.add(0, f"a JSON array of {path.stat().st_size} bytes; more than {MAX_ARRAY_BYTES} must come as JSON lines")
+        malformed.add(
+            0, f"a JSON array of {path.stat().st_size} bytes; more than {MAX_ARRAY_BYTES} must come as JSON lines"
+        )
         return
     try:
         values = orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))

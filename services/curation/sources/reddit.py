@@ -18,10 +18,18 @@ from services.curation.sources.records import json_lines, text_field, whole_fiel
 from services.curation.sources.source import CorpusFile, Draw, Part, Reading
 from services.shared.records import Attribution, Turn
 
-SCORE, DELETED, SELF_CONTAINED, REPLY, ADULT = "score", "deleted or removed", "title alone", "best reply", "adult content"
+SCORE, DELETED, SELF_CONTAINED, REPLY, ADULT = (
+    "score",
+    "deleted or removed",
+    "title alone",
+    "best reply",
+    "adult content",
+)
 GONE = frozenset({"[deleted]", "[removed]", "[deleted by user]", ""})
 LICENCE = "LicenseRef-Reddit-User-Content"
-_TAG = re.compile(r"^\s*[\[(](?:WP|SP|EU|CW|PM|TT|FF|OT|PI|RF|CC|MP|IP|PROMPT|WRITING PROMPT)[\])]\s*:?\s*", re.IGNORECASE)
+_TAG = re.compile(
+    r"^\s*[\[(](?:WP|SP|EU|CW|PM|TT|FF|OT|PI|RF|CC|MP|IP|PROMPT|WRITING PROMPT)[\])]\s*:?\s*", re.IGNORECASE
+)
 # Tags of the subreddit for posts that are no premise: discussion, image and media prompts, and the like.
 _NO_PREMISE = re.compile(r"^\s*[\[(](?:OT|MODPOST|MOD|META|IP|MP|PI|RF|CC|OFF TOPIC)[\])]", re.IGNORECASE)
 _LINK = re.compile(r"!?\[([^\]\n]{0,300})\]\((?:[^()\s]|\([^()\s]*\))*\)|<?https?://\S+")
@@ -57,7 +65,9 @@ class Reddit:
         for submission in submissions.values():
             reply = replies.get(submission.id)
             if wants_reply and reply is None:
-                funnel.remove(REPLY, submission.id, submission.prompt, "no reply of the wanted length that still stands")
+                funnel.remove(
+                    REPLY, submission.id, submission.prompt, "no reply of the wanted length that still stands"
+                )
                 continue
             yield self._candidate(submission, reply)
 
@@ -76,7 +86,9 @@ class Reddit:
                     malformed.add(offset, f"a second submission with the id {name}")
                     continue
                 reading.funnel.enter()
-                submission = self._submission(record, name, score, Origin(reading.corpus, file.name, offset, name), reading)
+                submission = self._submission(
+                    record, name, score, Origin(reading.corpus, file.name, offset, name), reading
+                )
                 if submission is not None:
                     kept[name] = submission
 

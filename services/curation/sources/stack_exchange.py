@@ -115,7 +115,9 @@ class _SiteReader:
             self.malformed.add(offset, f"a second question with the id {row_id}")
         distinct = len(index.questions) - repeated
         self.funnel.enter(distinct)
-        questions = [(question, where) for question in sorted(index.top) if (where := index.questions.find(question)) is not None]
+        questions = [
+            (question, where) for question in sorted(index.top) if (where := index.questions.find(question)) is not None
+        ]
         self.funnel.remove_unseen(SCORE, distinct - len(questions))
         with RowFile(self.posts.path) as post_rows, Authors(self.users) as authors:
             for question, where in questions:
@@ -146,7 +148,9 @@ class _SiteReader:
         name = f"{self.host}-{question}"
         body = rows.raw_attribute(row, b"Body")
         if len(body) < settings.min_characters:
-            self.funnel.remove(LENGTH, name, "", f"at most {len(body)} characters; at least {settings.min_characters} are wanted")
+            self.funnel.remove(
+                LENGTH, name, "", f"at most {len(body)} characters; at least {settings.min_characters} are wanted"
+            )
             return None
         html = rows.decode(body)
         text = plain_text(html)

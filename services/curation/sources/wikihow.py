@@ -120,7 +120,9 @@ class Wikihow:
         pruned = {name.casefold() for name in self.pruned_sections}
         for section in sections:
             names = {*(section.attributes.get("class") or "").split(), section.attributes.get("id") or ""}
-            if names & _FOREIGN or any(_SECTION_NAMES[name].casefold() in pruned for name in names & set(_SECTION_NAMES)):
+            if names & _FOREIGN or any(
+                _SECTION_NAMES[name].casefold() in pruned for name in names & set(_SECTION_NAMES)
+            ):
                 continue
             heading = section.css_first(".mw-headline, h2, h3")
             if heading and heading.text(strip=True).casefold() in pruned:
@@ -145,7 +147,9 @@ class Wikihow:
             return None
         body = _SELF_REFERENCE.sub(r"\1The following answer", article.body).strip()
         if len(body) < MIN_BODY_CHARACTERS:
-            reading.funnel.remove(BODY, name, body, f"{len(body)} characters; at least {MIN_BODY_CHARACTERS} are wanted")
+            reading.funnel.remove(
+                BODY, name, body, f"{len(body)} characters; at least {MIN_BODY_CHARACTERS} are wanted"
+            )
             return None
         return Candidate(
             id=name,
@@ -153,7 +157,9 @@ class Wikihow:
             score=0.0,
             messages=(Turn(role="user", content=f"{article.title.rstrip('?')}?"), Turn(role="assistant", content=body)),
             origin=origin,
-            attribution=Attribution(url=article.url, author="wikiHow contributors", licence=LICENCE, title=article.title),
+            attribution=Attribution(
+                url=article.url, author="wikiHow contributors", licence=LICENCE, title=article.title
+            ),
             steps=(f"article of category {article.category}; sections pruned, HTML to Markdown",),
         )
 
@@ -215,7 +221,9 @@ def _from_rows(title: str, rows: list[Record], pruned: Sequence[str]) -> _Articl
         blocks.extend(_row_blocks(row, numbered="sectionLabel" in row))
     category = text_field(first, "category") or "uncategorised"
     body = prune("\n\n".join(block for block in blocks if block), pruned)
-    return _Article(title, body, category, text_field(first, "url"), re.sub(r"^how to ", "", title, flags=re.IGNORECASE))
+    return _Article(
+        title, body, category, text_field(first, "url"), re.sub(r"^how to ", "", title, flags=re.IGNORECASE)
+    )
 
 
 def _row_blocks(row: Record, numbered: bool) -> Iterator[str]:

@@ -1,0 +1,25 @@
+"""Settings of the curation service: those of every program, and its own with the prefix LIMA_CURATION_."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+
+from services.shared.settings import Settings
+
+
+class CurationSettings(Settings):
+    # Folders of this machine that ImportCorpus may read; none by default.
+    curation_import_roots: tuple[Path, ...] = ()
+    # Processes that read corpora; small corpora are read in one.
+    curation_workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=512)
+    # What one compressed file or archive may decode to.
+    curation_max_decoded_bytes: int = Field(256 << 30, ge=1 << 20)
+    # "local", or "ray" to read one part (a site, a file) per Ray task on the cluster at RAY_ADDRESS.
+    curation_runner: str = Field("local", pattern="^(local|ray)$")
+
+    @property
+    def local_folder(self) -> Path:
+        return self.state_dir.absolute() / "curation"
