@@ -1,4 +1,4 @@
-"""Compressed dumps: Zstandard with long windows, gzip, bzip2, xz and 7z, decoded once, with a limit on what comes out."""
+"""Compressed dumps: Zstandard with long windows, gzip, bzip2, xz, 7z; decoded once, and only so much."""
 
 from __future__ import annotations
 

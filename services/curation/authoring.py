@@ -93,7 +93,7 @@ class Authoring:
         async with self._database.session() as session:
             return _draft(await _row(session, collection, name))
 
-    async def list(
+    async def drafts(
         self, collection: str, *, author: str = "", group: str = "", submitted: bool | None = None,
         before: tuple[float, str] | None = None, size: int = 50,
     ) -> list[Draft]:  # fmt: skip
@@ -237,6 +237,15 @@ def _changed(row: DraftRow) -> Draft:
 def _draft(row: DraftRow) -> Draft:
     turns = tuple(Turn.model_validate({"role": role, "content": content}) for role, content in row.messages)
     return Draft(
-        row.collection, row.id, row.group, row.split, turns, tuple(row.tags), row.author, row.submitted, str(row.version),
-        row.created, row.updated,
-    )  # fmt: skip
+        collection=row.collection,
+        id=row.id,
+        group=row.group,
+        split=row.split,
+        messages=turns,
+        tags=tuple(row.tags),
+        author=row.author,
+        submitted=row.submitted,
+        etag=str(row.version),
+        created=row.created,
+        updated=row.updated,
+    )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
-
-import grpc
+from typing import Any, TypeAlias
 
 from lima.curation.v1 import authoring_pb2, authoring_pb2_grpc, curation_pb2
 from services.curation import translate
@@ -18,7 +17,7 @@ from services.shared.paging import decode_page_token, encode_page_token, page_si
 from services.shared.rpc.principal import Role
 from services.shared.rpc.server import Service
 
-Context = grpc.aio.ServicerContext
+Context: TypeAlias = Any  # grpc.aio.ServicerContext, whose type parameters say nothing here
 READS = ("GetDraft", "ListDrafts", "GetAuthoringProgress", "CheckStyle")
 WRITES = ("CreateDraft", "UpdateDraft", "DeleteDraft", "SubmitDraft")
 SUBMITTED = {authoring_pb2.DRAFT_STATE_OPEN: False, authoring_pb2.DRAFT_STATE_SUBMITTED: True}
@@ -43,7 +42,7 @@ class AuthoringServicer(authoring_pb2_grpc.AuthoringServiceServicer):
     ) -> authoring_pb2.ListDraftsResponse:
         query = [request.parent, request.author, request.group, request.state]
         size, position = page_size(request.page_size), decode_page_token(request.page_token, query=query)
-        found = await self._authoring.list(
+        found = await self._authoring.drafts(
             parent_of("parent", request.parent, "collections"),
             author=request.author,
             group=request.group,

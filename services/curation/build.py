@@ -8,7 +8,7 @@ Given the same spec, corpora and reviews, the files are the same bytes, whatever
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -83,7 +83,7 @@ class Builder:
     """Builds datasets. `cache_folder` keeps parts that were read; it may be emptied at any time."""
 
     cache_folder: Path
-    workers: Workers = LocalWorkers()
+    workers: Workers = field(default_factory=LocalWorkers)
 
     def gather(self, spec: DatasetSpec, corpora: Mapping[str, LocalCorpus], report: Report = silent) -> list[Wanted]:
         """Every source's candidates, less near-duplicates; candidates like a benchmark's prompts are barred."""

@@ -40,12 +40,12 @@ def dataset_card(
         "![Length of prompts](figures/prompt-lengths.svg)",
         "![Length of responses](figures/response-lengths.svg)",
         "## Diversity",
-        f"{statistics.diversity_metric}: **{statistics.diversity:.1f}** of {statistics.diversity_sample}, which is how many "
-        "examples the set would have if each were unlike all the others.",
+        f"{statistics.diversity_metric}: **{statistics.diversity:.1f}** of {statistics.diversity_sample}, which is "
+        "how many examples the set would have if each were unlike all the others.",
         "## Licences and attribution",
         _table(("licence", "examples"), sorted(statistics.licences.items())),
-        "Every example carries its author, licence, title and address in `attribution`, and in `provenance` the row of the "
-        "corpus file it came from. Share what you derive under the terms of the licences named.",
+        "Every example carries its author, licence, title and address in `attribution`, and in `provenance` the row "
+        "of the corpus file it came from. Share what you derive under the terms of the licences named.",
         "## What was left out",
         *(_funnel(source, funnel) for source, funnel in funnels.items()),
         "## How it was made",

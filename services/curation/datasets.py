@@ -72,7 +72,7 @@ def write_dataset(
         "reviews": dict(reviews),
         "split_counts": dict(statistics.split_counts),
         "source_counts": dict(statistics.source_counts),
-        "statistics": [row for row in statistics.to_json()["rows"]],
+        "statistics": list(statistics.to_json()["rows"]),
         "diversity": statistics.diversity,
         "diversity_metric": statistics.diversity_metric,
     }

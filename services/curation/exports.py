@@ -11,11 +11,11 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from services.curation.selection import SPLITS
-from services.shared.records import Example
+from services.shared.records import Example, Split
 
 Format = Literal["jsonl", "parquet", "hf_datasets"]
 # What the Hub calls the splits.
-HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
+HUB_SPLITS: dict[Split, str] = {"train": "train", "dev": "validation", "test": "test"}
 _TURN = arrow.struct([("role", arrow.string()), ("content", arrow.string())])
 SCHEMA = arrow.schema(
     [
@@ -35,7 +35,7 @@ BATCH_ROWS = 1000
 
 
 def export_dataset(
-    examples: Mapping[str, Iterable[Example]], readme: str, form: Format, folder: Path
+    examples: Mapping[Split, Iterable[Example]], readme: str, form: Format, folder: Path
 ) -> Sequence[Path]:
     """Write a dataset into an empty folder. Splits without examples have no file."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -43,7 +43,8 @@ CROSS_REFERENCES = (
 _DANGLING = re.compile(
     r"\b(?:the (?:following|above|below|attached)|as follows|this (?:image|picture|photo|code|error|problem|question|"
     r"proof|integral|equation|quote|passage|sentence|riddle|puzzle|position|diagram|graph|example)|these (?:two|three|"
-    r"images|pictures|lines)|see (?:below|above|image|picture)|shown (?:here|below)|in this case|part (?:\d+|[IVX]+))\b",
+    r"images|pictures|lines)|see (?:below|above|image|picture)|shown (?:here|below)|in this case|"
+    r"part (?:\d+|[IVX]+))\b",
     re.IGNORECASE,
 )
 _STARTS_IN_THE_MIDDLE = re.compile(
@@ -70,7 +71,7 @@ def words(text: str) -> list[str]:
 
 
 # ASCII letters, digits and "_" stay; every other byte becomes a space.
-_KEPT = bytes(byte if chr(byte).isalnum() and byte < 128 or byte == 0x5F else 0x20 for byte in range(256))
+_KEPT = bytes(byte if (chr(byte).isalnum() and byte < 128) or byte == 0x5F else 0x20 for byte in range(256))
 _FOLDED = _KEPT.lower()
 
 

@@ -13,14 +13,17 @@ from html import unescape
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 # Elements whose content is not text for readers.
-DROPPED = frozenset(
-    "script style template iframe object embed svg math noscript noembed noframes canvas audio video img picture "
-    "source head title textarea select option button input form".split()
+_DROPPED_NAMES = (
+    "script style template iframe object embed svg math noscript noembed noframes canvas audio video img "
+    "picture source head title textarea select option button input form"
 )
-BLOCKS = frozenset(
-    "address article aside blockquote center dd details dialog div dl dt fieldset figcaption figure footer h1 h2 h3 "
-    "h4 h5 h6 header hr li main nav ol p pre section summary table tbody td tfoot th thead tr ul body html".split()
+DROPPED = frozenset(_DROPPED_NAMES.split())
+_BLOCK_NAMES = (
+    "address article aside blockquote center dd details dialog div dl dt fieldset figcaption figure footer h1 "
+    "h2 h3 h4 h5 h6 header hr li main nav ol p pre section summary table tbody td tfoot th thead tr ul body "
+    "html"
 )
+BLOCKS = frozenset(_BLOCK_NAMES.split())
 EMPHASIS = {"strong": "**", "b": "**", "em": "*", "i": "*"}
 # Deeper nesting than any person writes; below it only the text is kept.
 MAX_DEPTH = 48

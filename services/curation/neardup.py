@@ -2,7 +2,7 @@
 
 A text is its set of word 5-grams. Two texts are near-duplicates when the estimated Jaccard similarity of their sets is
 at least the threshold. With 128 hash functions in 16 bands of 8 rows, a pair of similarity s is compared with
-probability 1 - (1 - s^8)^16: 0.95 at 0.8, 0.61 at 0.7, 0.02 at 0.4. Bands are chosen for the threshold, see `bands_for`.
+probability 1 - (1 - s^8)^16: 0.95 at 0.8, 0.61 at 0.7, 0.01 at 0.4. `bands_for` chooses bands for a threshold.
 
 Memory: 2 bytes for each hash function and text (the lowest 16 bits of each minimum: b-bit minwise hashing, Li and
 Koenig 2010), so 256 MB for a million texts; bands are joined one at a time by sorting.

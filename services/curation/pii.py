@@ -28,6 +28,9 @@ class _Kind:
     pattern: re.Pattern[str]
     holds: Callable[[str], bool]
 
+    def masked(self, match: re.Match[str]) -> str:
+        return f"[{self.name}]" if self.holds(match.group()) else match.group()
+
 
 def _is_personal_mail(text: str) -> bool:
     return not text.lower().endswith(_EXAMPLE_HOSTS)
@@ -57,7 +60,8 @@ _KINDS = (
     _Kind(
         "phone",
         re.compile(
-            r"(?<![\w.])(?:\+\d{1,3}[ .-]?(?:\(?\d{1,4}\)?[ .-]?){2,5}\d{2,4}|\(\d{3}\) ?\d{3}-\d{4}|\d{3}-\d{3}-\d{4})(?![\w-])"
+            r"(?<![\w.])(?:\+\d{1,3}[ .-]?(?:\(?\d{1,4}\)?[ .-]?){2,5}\d{2,4}"
+            r"|\(\d{3}\) ?\d{3}-\d{4}|\d{3}-\d{3}-\d{4})(?![\w-])"
         ),
         lambda text: 9 <= sum(letter.isdigit() for letter in text) <= 15 and "555" not in text,
     ),
@@ -73,7 +77,5 @@ def find_pii(text: str) -> list[str]:
 def mask_pii(text: str) -> str:
     """The text with each finding replaced by its kind in brackets."""
     for kind in _KINDS:
-        text = kind.pattern.sub(
-            lambda match, kind=kind: f"[{kind.name}]" if kind.holds(match.group()) else match.group(), text
-        )
+        text = kind.pattern.sub(kind.masked, text)
     return text

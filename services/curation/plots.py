@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from html import escape
 
@@ -33,5 +34,5 @@ def bar_chart(title: str, values: Mapping[str, float], unit: str) -> str:
 def bin_labels(counts: Mapping[str, int]) -> dict[str, float]:
     """Histogram counts by lower edge as labelled bars: "16 to 31", the last "4096 and more"."""
     edges = [int(edge) for edge in counts]
-    labels = [f"{low} to {high - 1}" for low, high in zip(edges, edges[1:], strict=False)]
+    labels = [f"{low} to {high - 1}" for low, high in itertools.pairwise(edges)]
     return dict(zip([*labels, f"{edges[-1]} and more"], map(float, counts.values()), strict=True)) if edges else {}

@@ -142,7 +142,7 @@ class ReviewQueues:
                 candidate.state = settle(await _reviews(session, queue, candidate.id), overlap)
 
     async def assign(self, queue: str, reviewer: str, source: str = "") -> Queued:
-        """Lease the next candidate to a reviewer; one that they hold already comes again. Raises NotFound at the end."""
+        """Lease the next candidate to a reviewer; one that they hold comes again. Raises NotFound at the end."""
         now = time.time()
         async with self._database.transaction() as session:
             await _queue(session, queue)
@@ -165,7 +165,7 @@ class ReviewQueues:
         async with self._database.session() as session:
             return await _queued(session, await _candidate(session, queue, candidate))
 
-    async def list(
+    async def candidates(
         self, queue: str, *, source: str = "", state: str = "", after: int = -1, size: int = 50
     ) -> list[Queued]:
         """Candidates in the order of review, after a rank."""
@@ -173,7 +173,7 @@ class ReviewQueues:
             raise InvalidInput("state", state, f"must be one of {', '.join(STATES)}, or empty for all")
         async with self._database.session() as session:
             await _queue(session, queue)
-            query: Select[tuple[CandidateRow]] = select(CandidateRow).where(
+            query: Select[CandidateRow] = select(CandidateRow).where(
                 CandidateRow.queue == queue, CandidateRow.rank > after
             )
             if source:
@@ -349,7 +349,7 @@ async def _info(session: AsyncSession, row: QueueRow) -> QueueInfo:
     for source, state, count in await session.execute(counted.group_by(CandidateRow.source, CandidateRow.state)):
         counts[source, state] = count
     reviewers = select(ReviewRow.reviewer, func.count()).where(ReviewRow.queue == row.name).group_by(ReviewRow.reviewer)
-    by_reviewer = {reviewer: count for reviewer, count in await session.execute(reviewers)}
+    by_reviewer = dict(await session.execute(reviewers))
     states = {state: sum(count for (_, found), count in counts.items() if found == state) for state in STATES}
     sources = tuple(
         SourceProgress(

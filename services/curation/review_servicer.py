@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import grpc
+from typing import Any, TypeAlias
+
 from google.longrunning.operations_pb2 import Operation
 
 from lima.curation.v1 import review_pb2, review_pb2_grpc
@@ -14,7 +15,7 @@ from services.shared.paging import decode_page_token, encode_page_token, page_si
 from services.shared.rpc.principal import Role
 from services.shared.rpc.server import Service
 
-Context = grpc.aio.ServicerContext
+Context: TypeAlias = Any  # grpc.aio.ServicerContext, whose type parameters say nothing here
 READS = ("ListQueues", "ListCandidates", "GetCandidate", "GetReviewProgress")
 DECIDES = ("AssignCandidate", "SubmitReview", "UndoReview")
 
@@ -44,7 +45,7 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
         query = [request.parent, request.source, request.state]
         size, after = page_size(request.page_size), decode_page_token(request.page_token, query=query)
         queue = parent_of("parent", request.parent, "queues")
-        found = await self._queues.list(
+        found = await self._queues.candidates(
             queue, source=request.source, state=request.state, after=-1 if after is None else after, size=size + 1
         )
         token = encode_page_token(found[size - 1].rank, query=query) if len(found) > size else ""

@@ -16,6 +16,7 @@ from services.shared.records import Split
 
 HELD_OUT = "shares a prompt with dev or test"
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+HELD_OUT_SPLITS: tuple[Split, ...] = ("dev", "test")
 
 
 class QuotaNotFilled(FailedPrecondition):
@@ -83,15 +84,15 @@ def _hold_out(source: Wanted, order: Sequence[str], seed: int) -> None:
     The best of the drawn candidates must not all end up in one split, hence the shuffle of the drawn window.
     """
     keys, quota = source.pool.keys, source.quota
-    for split in ("dev", "test"):
+    for split in HELD_OUT_SPLITS:
         written = [name for name in order if keys[name].split == split]
         source.chosen[split] = written[: getattr(quota, split)]
     free = [name for name in order if keys[name].split is None]
     written_train = sum(1 for name in order if keys[name].split == "train")
-    missing = {split: getattr(quota, split) - len(source.chosen[split]) for split in ("dev", "test")}
+    missing = {split: getattr(quota, split) - len(source.chosen[split]) for split in HELD_OUT_SPLITS}
     window = free[: max(0, quota.train - written_train) + sum(missing.values())]
     mixed = shuffled(seed, f"{source.name}/splits", window)
-    for split in ("test", "dev"):
+    for split in HELD_OUT_SPLITS:
         taken, mixed = mixed[: missing[split]], mixed[missing[split] :]
         source.chosen[split].extend(taken)
 

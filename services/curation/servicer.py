@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
-import grpc
 from google.longrunning.operations_pb2 import Operation
 
 from lima.curation.v1 import curation_pb2, curation_pb2_grpc
@@ -22,7 +21,7 @@ from services.shared.paging import decode_page_token, encode_page_token, page_si
 from services.shared.rpc.principal import Role
 from services.shared.rpc.server import Service
 
-Context = grpc.aio.ServicerContext
+Context: TypeAlias = Any  # grpc.aio.ServicerContext, whose type parameters say nothing here
 STREAM_BATCH = 256
 READS = (
     "GetCorpus",
@@ -64,7 +63,7 @@ class CurationServicer(curation_pb2_grpc.CurationServiceServicer):
         corpora = [
             translate.corpus_to(info)
             for name in page[:size]
-            for info in await asyncio.to_thread(lambda name=name: list(self._workshop.corpora.versions(name)))
+            for info in await asyncio.to_thread(list, self._workshop.corpora.versions(name))
         ]
         token = encode_page_token(page[size - 1], query="corpora") if len(page) > size else ""
         return curation_pb2.ListCorporaResponse(corpora=corpora, next_page_token=token)

@@ -64,7 +64,7 @@ def describe(examples: Mapping[Split, Sequence[Example]], embedder: Embedder) ->
             asked, answered = np.mean(mine, axis=0)
             rows.append(SourceRow(source, split, len(mine), round(float(asked), 2), round(float(answered), 2)))
     everything = [item for part in measured.values() for item in part]
-    train = [example for example in examples["train"]] or [example for example, _, _ in everything]
+    train = list(examples["train"]) or [example for example, _, _ in everything]
     sample = _sample(train)
     score = vendi_score(embedder.embed([_diversity_text(example) for example in sample])) if sample else 0.0
     return Statistics(

@@ -18,16 +18,18 @@ _FILLER = re.compile(
 )
 _SELF = re.compile(r"\bas an? (?:ai|artificial intelligence|language model|llm|chatbot)\b", re.IGNORECASE)
 _REFUSING = re.compile(
-    r"\b(?:can(?:'t|not|\u2019t)|won(?:'t|\u2019t)|will not|unable to|not able to|(?:should|would|could) not|refuse|decline|"
-    r"not (?:going to|comfortable|something)|against|illegal|harm\w*|danger\w*|wrong)\b",
+    r"\b(?:can(?:'t|not|\u2019t)|won(?:'t|\u2019t)|will not|unable to|not able to|(?:should|would|could) not|refuse|"
+    r"decline|not (?:going to|comfortable|something)|against|illegal|harm\w*|danger\w*|wrong)\b",
     re.IGNORECASE,
 )
 _STRUCTURE = re.compile(r"^(?:#{1,6} |[-*] |\d+[.)] |```|\|)")
 _SENTENCE = re.compile(r"^.*?(?:[.!?:](?=\s|$)|\n|$)", re.DOTALL)
-_COMMON = frozenset(
-    "a an and are as at be but by can could do does for from has have how i if in is it its me my of on or our should so "
-    "some tell that the their them there they this to was we were what when where which who why will with would you your".split()
+_COMMON_WORDS = (
+    "a an and are as at be but by can could do does for from has have how i if in is it its me my of on or "
+    "our should so some tell that the their them there they this to was we were what when where which who why "
+    "will with would you your"
 )
+_COMMON = frozenset(_COMMON_WORDS.split())
 
 
 @dataclass(frozen=True, slots=True)

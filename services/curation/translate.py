@@ -28,7 +28,7 @@ DECISIONS: dict[int, Decision] = {
     review_pb2.DECISION_EDIT: "edit",
     review_pb2.DECISION_SKIP: "skip",
 }
-DECISION_NUMBERS = {name: number for number, name in DECISIONS.items()}
+DECISION_NUMBERS: dict[Decision, Any] = {name: number for number, name in DECISIONS.items()}
 
 
 def spec_from(message: spec_pb2.DatasetSpec) -> DatasetSpec:

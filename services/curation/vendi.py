@@ -6,6 +6,7 @@ n if all are orthogonal, 1 if all are the same.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -55,7 +56,7 @@ class HashedWords:
         rows = np.zeros((len(texts), HASHED_DIMENSIONS), np.float32)
         for place, text in enumerate(texts):
             words = _WORD.findall(text.lower())
-            for feature in (*words, *zip(words, words[1:], strict=False)):
+            for feature in (*words, *itertools.pairwise(words)):
                 key = int.from_bytes(blake2b(repr(feature).encode(), digest_size=8).digest(), "big")
                 rows[place, key % HASHED_DIMENSIONS] += 1.0 if key >> 63 else -1.0
         rows = np.sign(rows) * np.sqrt(np.abs(rows))

@@ -6,6 +6,7 @@ should train on it before it was edited, so it is meant for the review queue.
 
 from __future__ import annotations
 
+import itertools
 import re
 from array import array
 from collections import defaultdict
@@ -104,7 +105,7 @@ def _comment_offsets(comments: CorpusFile, malformed: MalformedLimit) -> dict[in
     below: dict[int, array[int]] = defaultdict(lambda: array("q"))
     with comments.path.open("rb", buffering=0) as file:
         for base, block, starts in rows.blocks(file, malformed):
-            for start, end in zip(starts, starts[1:], strict=False):
+            for start, end in itertools.pairwise(starts):
                 if head := _COMMENT_HEAD.match(block, start):
                     if rows.whole(block, start, end):
                         below[int(head[1])].append(base + start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +53,7 @@ def index_posts(path: Path, min_score: int, malformed: MalformedLimit) -> PostIn
     with path.open("rb", buffering=0) as file:
         for base, block, starts in rows.blocks(file, malformed):
             find_end = block.rfind
-            for start, end in zip(starts, starts[1:], strict=False):
+            for start, end in itertools.pairwise(starts):
                 head = match_head(block, start)
                 if head is None or find_end(b">", end - 8, end) < start:
                     _index_unusual(index, block, base, start, end, min_score, malformed)

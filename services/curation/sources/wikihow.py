@@ -49,10 +49,11 @@ _FURNITURE = (
     "[hidden], [role=navigation], nav, aside, footer, ins, button"
 )
 # Sections of a page that are no part of the article itself, by the class or id the site gives them.
-_FOREIGN = frozenset(
-    "qa relatedwikihows references articleinfo aboutthisarticle userreviews_mobile userreviews_anchor video aiinfo "
-    "contribute_article_container bss_share_container relatedarticles".split()
+_FOREIGN_NAMES = (
+    "qa relatedwikihows references articleinfo aboutthisarticle userreviews_mobile userreviews_anchor video "
+    "aiinfo contribute_article_container bss_share_container relatedarticles"
 )
+_FOREIGN = frozenset(_FOREIGN_NAMES.split())
 _SECTION_NAMES = {"tips": "Tips", "warnings": "Warnings", "thingsyoullneed": "Things You'll Need", "quiz": "Quiz"}
 _SELF_REFERENCE = re.compile(r"(^|(?<=[.!?]\s)|(?<=\n))This (?:article|wikiHow)(?= (?:article )?\w)")
 _HOW_TO = re.compile(r"^how to\b", re.IGNORECASE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +52,7 @@ class Client:
         return result
 
     async def import_folder(self, name: str, folder: Path) -> Corpus:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                self.store.put_file(f"uploads/{name}/{path.relative_to(folder).as_posix()}", path)
+        await asyncio.to_thread(self.store.put_folder, f"uploads/{name}", folder, {})
         request = ImportCorpusRequest(corpus_id=name, source_uri=self.store.uri(f"uploads/{name}"))
         return await self.finish(await self.curation.ImportCorpus(request), Corpus())
 

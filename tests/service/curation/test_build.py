@@ -99,7 +99,10 @@ async def test_a_dataset_is_built_listed_streamed_explained_and_exported(corpora
     funnel = await corpora.curation.GetFunnel(GetFunnelRequest(name=dataset.name))
     stem = next(source for source in funnel.sources if source.source == "stem")
     assert [step.filter for step in stem.steps][:2] == ["top answer score", "answer length"]
-    assert all(later.entered == earlier.entered - earlier.removed for earlier, later in zip(stem.steps, stem.steps[1:]))
+    assert all(
+        later.entered == earlier.entered - earlier.removed
+        for earlier, later in zip(stem.steps, stem.steps[1:], strict=False)
+    )
 
     request = ExportDatasetRequest(
         name=dataset.name, format="FORMAT_HF_DATASETS", destination_uri=corpora.store.uri("exports/small")
@@ -137,7 +140,10 @@ async def test_a_quota_that_cannot_be_filled_says_which_filter_ate_the_candidate
         ({"sources": [{"name": "x", "corpus": "c", "quota": {"train": 1}}]}, "spec.sources.0"),
         ({"sources": [SPEC["sources"][0] | {"quota": {}}]}, "spec.sources.0"),
         ({"sources": [SPEC["sources"][0]] * 2}, "spec"),
-        ({"sources": [SPEC["sources"][0] | {"stack_exchange": {"group": "all"}}]}, "spec.sources.0.stack_exchange.group"),
+        (
+            {"sources": [SPEC["sources"][0] | {"stack_exchange": {"group": "all"}}]},
+            "spec.sources.0.stack_exchange.group",
+        ),
         (
             {"sources": [SPEC["sources"][0] | {"stack_exchange": {"min_characters": 9, "max_characters": 5}}]},
             "spec.sources.0.stack_exchange",
