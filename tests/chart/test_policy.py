@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from services.console.config import ConsoleSettings
+from services.inference.replica.settings import ReplicaSettings
+from services.inference.settings import InferenceSettings
+from services.operator.config import OperatorConfig, OperatorSettings
 from tests.chart.policy import insecure, unpinned, wildcards, without_probes
 from tests.chart.render import VARIANTS, manifests_of_repository, of_kind, rendered, template, values_of
 from tests.chart.rules import Manifest, at, containers, pod_specs
@@ -95,8 +99,6 @@ def test_secrets_are_generated_anew_for_every_install() -> None:
 
 
 def test_the_operators_config_is_read_by_the_operator() -> None:
-    from services.operator.config import OperatorConfig
-
     for variant in VARIANTS:
         (config,) = [m for m in of_kind(rendered(variant), "ConfigMap") if m["metadata"]["name"] == "lima-operator"]
         read = OperatorConfig.model_validate_json(config["data"]["operator.json"])
@@ -105,19 +107,12 @@ def test_the_operators_config_is_read_by_the_operator() -> None:
 
 
 def test_environment_variables_are_settings_that_the_code_reads() -> None:
-    from services.operator.config import OperatorSettings
-
-    known = {f"LIMA_{name.upper()}" for name in OperatorSettings.model_fields} | console_settings()
-    for manifest in rendered("default"):
+    settings = (ConsoleSettings, InferenceSettings, OperatorSettings, ReplicaSettings)
+    known = {f"LIMA_{name.upper()}" for kind in settings for name in kind.model_fields}
+    for manifest in rendered("prod"):
         for path, container, _ in containers(manifest):
             given = {v["name"] for v in container.get("env") or [] if v["name"].startswith("LIMA_")}
             assert given <= known, f"{path}: {given - known}"
-
-
-def console_settings() -> set[str]:
-    import services.console.settings as console
-
-    return {f"LIMA_{name.upper()}" for name in console.ConsoleSettings.model_fields}
 
 
 def service_of(manifests: tuple[Manifest, ...], name: str) -> Manifest:

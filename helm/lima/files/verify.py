@@ -1,6 +1,6 @@
 """What `helm test` runs in a pod of the curation image: every service answers its health check, and curation a real call.
 
-    python verify.py --grpc lima-curation:50051 --http http://lima-console:8080/readyz --curation lima-curation:50051
+    python verify.py --grpc lima-curation:50051 --http http://lima-console:8080/healthz --curation lima-curation:50051
 
 Exit code 0 when all answered, 1 with one line per failure otherwise.
 """

@@ -3,11 +3,11 @@ Who serves on which port, and who dials whom. Environment, Services and NetworkP
 so that a pod is told an address exactly when it may reach it. tests/chart compares it with what the code dials.
 */}}
 {{- define "lima.edges" -}}
-curation: {port: 50051, protocol: grpc, dials: [store, database]}
-inference: {port: 50052, protocol: grpc, dials: [store, database, replicas]}
-judging: {port: 50053, protocol: grpc, dials: [store, database, inference]}
-console: {port: 8080, protocol: http, dials: [store, curation, inference, judging]}
-operator: {port: 9464, protocol: http, dials: [store, kubernetes]}
+curation: {port: 50051, protocol: grpc, metrics: 9464, dials: [store, database]}
+inference: {port: 50052, protocol: grpc, metrics: 9464, dials: [store, database, replicas]}
+judging: {port: 50053, protocol: grpc, metrics: 9464, dials: [store, database, inference]}
+console: {port: 8080, protocol: http, health: /healthz, dials: [store, database, curation, inference, judging]}
+operator: {port: 9464, protocol: http, metrics: 9464, dials: [store, kubernetes]}
 {{- end -}}
 
 {{/* lima.env (root, what the pod dials): the settings of services.shared, read with the prefix LIMA_. */}}

@@ -32,6 +32,10 @@ env:
   - {name: HF_HUB_OFFLINE, value: "1"}
   - {name: HOME, value: /tmp}
   {{- include "lima.env" (list $root (list "store")) | nindent 2 }}
+  - {name: LIMA_REPLICA_HOST, value: 0.0.0.0}
+  - {name: LIMA_REPLICA_CPUS, value: {{ $root.Values.replicas.cpusPerReplica | quote }}}
+  - {name: LIMA_REPLICA_GPUS, value: {{ $root.Values.replicas.gpusPerReplica | quote }}}
+  - {name: LIMA_REPLICA_THREADS, value: {{ max 1 (int $root.Values.replicas.cpusPerReplica) | quote }}}
   {{- range $name, $value := $root.Values.replicas.env }}
   - name: {{ $name }}
     value: {{ $value | quote }}

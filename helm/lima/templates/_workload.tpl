@@ -68,10 +68,12 @@ spec:
           env:
             - name: LIMA_BIND_HOST
               value: 0.0.0.0
+            {{- with $edge.metrics }}
             - name: LIMA_METRICS_HOST
               value: 0.0.0.0
             - name: LIMA_METRICS_PORT
-              value: "9464"
+              value: {{ . | quote }}
+            {{- end }}
             {{- if ne $role "operator" }}
             - name: LIMA_PORT
               value: {{ $edge.port | quote }}
@@ -80,7 +82,17 @@ spec:
               value: "5"
             {{- end }}
             {{- include "lima.env" (list $root $edge.dials) | nindent 12 }}
+            {{- if and (eq $role "inference") $values.upstreamSecret }}
+            - name: LIMA_SECRETS_DIR
+              value: /etc/lima/upstreams
+            {{- end }}
             {{- if eq $role "console" }}
+            {{- with $values.ingress }}
+            {{- if .enabled }}
+            - name: LIMA_CONSOLE_URL
+              value: {{ ternary "https" "http" (ne .tlsSecret "") }}://{{ .host }}
+            {{- end }}
+            {{- end }}
             - name: LIMA_CONSOLE_SECRET
               valueFrom: {secretKeyRef: {name: {{ include "lima.authSecret" $root }}, key: session}}
             {{- end }}
@@ -96,10 +108,6 @@ spec:
             - name: {{ $name }}
               value: {{ $value | quote }}
             {{- end }}
-          {{- with $values.upstreamSecret }}
-          envFrom:
-            - secretRef: {name: {{ . }}}
-          {{- end }}
           {{- include "lima.probes" $edge | nindent 10 }}
           resources:
             {{- toYaml $values.resources | nindent 12 }}
@@ -111,11 +119,18 @@ spec:
             {{- if eq $role "operator" }}
             - {name: config, mountPath: /etc/lima, readOnly: true}
             {{- end }}
+            {{- if and (eq $role "inference") $values.upstreamSecret }}
+            - {name: upstreams, mountPath: /etc/lima/upstreams, readOnly: true}
+            {{- end }}
       volumes:
         - name: state
           emptyDir: {sizeLimit: {{ $values.scratch }}}
         - name: tmp
           emptyDir: {sizeLimit: {{ $values.scratch }}}
+        {{- if and (eq $role "inference") $values.upstreamSecret }}
+        - name: upstreams
+          secret: {secretName: {{ $values.upstreamSecret }}, defaultMode: 0440}
+        {{- end }}
         {{- if eq $role "operator" }}
         - name: config
           configMap: {name: {{ include "lima.name" (list $root "operator") }}}
@@ -124,10 +139,12 @@ spec:
 
 {{- define "lima.ports" -}}
 ports:
-{{- if ne (int .port) 9464 }}
+{{- if ne .port .metrics }}
   - {name: {{ .protocol }}, containerPort: {{ .port }}}
 {{- end }}
-  - {name: metrics, containerPort: 9464}
+{{- with .metrics }}
+  - {name: metrics, containerPort: {{ . }}}
+{{- end }}
 {{- end -}}
 
 {{/* Health answers without a token; gRPC probes take a number, never a name. */}}
@@ -151,7 +168,7 @@ readinessProbe:
 {{- if eq $edge.protocol "grpc" -}}
 grpc: {port: {{ $edge.port }}, service: {{ index . 1 }}}
 {{- else -}}
-httpGet: {path: {{ eq (index . 1) "liveness" | ternary "/livez" "/readyz" }}, port: {{ $edge.port }}}
+httpGet: {path: {{ $edge.health | default (eq (index . 1) "liveness" | ternary "/livez" "/readyz") }}, port: {{ $edge.port }}}
 {{- end -}}
 {{- end -}}
 
