@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.judging.annotation_servicer import AnnotationServicer, annotation_service
 from services.judging.inference_client import InferenceClient
 from services.judging.repository import StudyRepository
 from services.judging.servicer import JudgingServicer, judging_service
@@ -39,8 +40,13 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
     channel = connect(settings.inference_address, token, settings=settings)
     try:
         operations = Operations(database, settings)
-        studies = Studies(StudyRepository(database), ObjectStore.from_settings(settings), InferenceClient(channel))
-        yield Parts([judging_service(JudgingServicer(studies, operations))], operations)
+        repository = StudyRepository(database)
+        studies = Studies(repository, ObjectStore.from_settings(settings), InferenceClient(channel))
+        services = [
+            judging_service(JudgingServicer(studies, operations)),
+            annotation_service(AnnotationServicer(repository)),
+        ]
+        yield Parts(services, operations)
     finally:
         await channel.close()
         await database.close()

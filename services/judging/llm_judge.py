@@ -13,8 +13,8 @@ from services.judging.call_log import Call, CallLog
 from services.judging.items import Item
 from services.judging.replies import parse_reply
 from services.judging.repository import StudyRepository, Usage
-from services.judging.study import Judge, Limits, StudySpec
-from services.judging.verdicts import State, Verdict, preference_of_side
+from services.judging.study import Judge, Limits, StudySpec, judged
+from services.judging.verdicts import State, Verdict
 from services.shared.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 
 _TRANSIENT = (Unavailable, DeadlineExceeded, ResourceExhausted)
@@ -166,10 +166,7 @@ class LlmJudge:
 
     def _verdict(self, ask: Ask, choice: str, reasoning: str) -> Verdict:
         base = self._base(ask, State.OK, reasoning)
-        rules = self._spec.rules
-        if rules.pairwise:
-            return replace(base, preference=preference_of_side(choice, ask.first_on_a))
-        return replace(base, label=choice, scores=(rules.scores[rules.choices.index(choice)],))
+        return judged(self._spec, base, choice)
 
     def _base(self, ask: Ask, state: State, reasoning: str) -> Verdict:
         return Verdict(

@@ -21,6 +21,7 @@ from services.shared.database import Database
 from services.shared.errors import AlreadyExists, NotFound
 
 _BATCH = 500
+_KEPT_SPECS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class StoredStudy:
 class StudyRepository:
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._specs: dict[tuple[str, float | None], StudySpec] = {}
 
     async def create(
         self, spec: StudySpec, digest: str, items: Sequence[Item], empty: dict[str, int], request_id: str
@@ -75,10 +77,15 @@ class StudyRepository:
                 for start in range(0, len(rows), _BATCH):
                     await session.execute(t.items.insert(), rows[start : start + _BATCH])
                 slots = [
-                    {"study": spec.name, "item": row["id"], "state": "open"}
+                    {
+                        "study": spec.name,
+                        "item": row["id"],
+                        "state": "open",
+                        "first_on_a": row["first_on_a"] == (number % 2 == 0),
+                    }
                     for row in rows
                     if not row["gold"]
-                    for _ in range(spec.human.overlap)
+                    for number in range(spec.human.overlap)
                 ]
                 for start in range(0, len(slots), _BATCH):
                     await session.execute(t.slots.insert(), slots[start : start + _BATCH])
@@ -97,6 +104,17 @@ class StudyRepository:
             if row is None:
                 raise NotFound("study", name, remedy="see the studies there are: lima studies list")
             return (await self._complete(session, [row]))[0]
+
+    async def spec(self, name: str) -> StudySpec:
+        """The settings of a study alone, parsed once for each study that has had the name."""
+        query = sa.select(t.studies.c.created).where(t.studies.c.name == name)
+        async with self.database.session() as session:
+            created = (await session.execute(query)).scalar()
+        if (name, created) not in self._specs:
+            if len(self._specs) >= _KEPT_SPECS:
+                self._specs.pop(next(iter(self._specs)))
+            self._specs[name, created] = (await self.get(name)).spec
+        return self._specs[name, created]
 
     async def page(self, after: str, limit: int) -> list[StoredStudy]:
         """Studies in the order of their names."""

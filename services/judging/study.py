@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from services.judging.protocols import RULES, Protocol, Rules
 from services.judging.templates import check_template
+from services.judging.verdicts import Verdict, preference_of_side
 from services.shared.digest import digest_json
 from services.shared.errors import FieldViolation, InvalidInputs, show
 
@@ -130,9 +132,22 @@ class StudySpec(Part):
         names = [system.name for system in self.systems]
         return [(names[0], other) for other in names[1:]] if self.rules.pairwise else [(name,) for name in names]
 
-    def draws(self, judge: Judge) -> int:
-        return judge.samples or self.rules.samples
+    def gold_correct(self, prompt_id: str, answer: str) -> bool | None:
+        """Whether an answer ("win", "fail", ...) to a gold prompt is right; None for other prompts."""
+        return self.human.gold[prompt_id] == answer if prompt_id in self.human.gold else None
 
     def digest(self) -> str:
         """Names the study's inputs: equal specs over equal (content-addressed) responses are one study."""
         return digest_json(self.model_dump(mode="json"))
+
+
+def judged(spec: StudySpec, verdict: Verdict, choice: str) -> Verdict:
+    """The verdict with what a judge chose, mapped from sides to systems and checked against gold."""
+    rules = spec.rules
+    if rules.pairwise:
+        verdict = replace(verdict, preference=preference_of_side(choice, verdict.first_on_a))
+        answer = str(verdict.choice)
+    else:
+        verdict = replace(verdict, label=choice, scores=(rules.scores[rules.choices.index(choice)],))
+        answer = choice
+    return replace(verdict, gold_correct=spec.gold_correct(verdict.prompt_id, answer))

@@ -102,8 +102,12 @@ slots = Table(
     Column("annotator", String(100), nullable=False, server_default=""),
     Column("lease", String(43), nullable=False, server_default=""),
     Column("expires", Float, nullable=False, server_default="0"),
+    # "open", "leased" or "done".
     Column("state", String(6), nullable=False),
-    Index("ix_slots_free", "study", "state", "expires", "id"),
+    # Whether this person sees the first system on side A: the places of one item take turns.
+    Column("first_on_a", Boolean, nullable=False),
+    Index("ix_slots_open", "study", "state", "id"),
+    Index("ix_slots_expires", "study", "state", "expires"),
     Index("ix_slots_item", "item"),
     Index("ix_slots_annotator", "study", "annotator", "state"),
 )

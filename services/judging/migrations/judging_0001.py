@@ -81,13 +81,15 @@ def upgrade() -> None:
         sa.Column("lease", sa.String(length=43), server_default="", nullable=False),
         sa.Column("expires", sa.Float(), server_default="0", nullable=False),
         sa.Column("state", sa.String(length=6), nullable=False),
+        sa.Column("first_on_a", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["item"], ["items.id"], name=op.f("fk_slots_item"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["study"], ["studies.name"], name=op.f("fk_slots_study"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_slots")),
     )
     op.create_index("ix_slots_annotator", "slots", ["study", "annotator", "state"], unique=False)
-    op.create_index("ix_slots_free", "slots", ["study", "state", "expires", "id"], unique=False)
+    op.create_index("ix_slots_expires", "slots", ["study", "state", "expires"], unique=False)
     op.create_index("ix_slots_item", "slots", ["item"], unique=False)
+    op.create_index("ix_slots_open", "slots", ["study", "state", "id"], unique=False)
     op.create_table(
         "verdicts",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),

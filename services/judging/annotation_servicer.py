@@ -1,0 +1,106 @@
+"""AnnotationService over gRPC: what people who judge see and send. No name of a system passes here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lima.common.v1 import message_pb2
+from lima.judging.v1 import judging_pb2, judging_pb2_grpc
+from services.judging.assignments import Assignment, Assignments, Progress
+from services.judging.repository import StudyRepository
+from services.judging.study import StudySpec
+from services.judging.translate import item_id, item_name, study_id
+from services.shared.errors import PermissionDenied
+from services.shared.records import Turn
+from services.shared.rpc import principal
+from services.shared.rpc.principal import Role
+from services.shared.rpc.server import Service
+
+METHODS = ("AssignItem", "SubmitVerdict", "SkipItem", "UndoVerdict", "GetAnnotatorProgress")
+
+
+class AnnotationServicer(judging_pb2_grpc.AnnotationServiceServicer):
+    def __init__(self, repository: StudyRepository) -> None:
+        self._repository = repository
+        self._assignments = Assignments(repository)
+
+    async def AssignItem(self, request: judging_pb2.AssignItemRequest, context: Any) -> judging_pb2.Item:
+        spec = await self._repository.spec(study_id(request.parent, "parent"))
+        return _item(spec, await self._assignments.assign(spec, _annotator(request.annotator)))
+
+    async def SubmitVerdict(
+        self, request: judging_pb2.SubmitVerdictRequest, context: Any
+    ) -> judging_pb2.SubmitVerdictResponse:
+        study, item = item_id(request.name)
+        spec, annotator = await self._repository.spec(study), _annotator(request.annotator)
+        await self._assignments.submit(
+            spec, item, request.lease, annotator, request.choice, request.reasoning, request.seconds
+        )
+        progress = await self._assignments.progress(spec, annotator)
+        return judging_pb2.SubmitVerdictResponse(progress=from_progress(progress))
+
+    async def SkipItem(self, request: judging_pb2.SkipItemRequest, context: Any) -> judging_pb2.SkipItemResponse:
+        study, item = item_id(request.name)
+        spec, annotator = await self._repository.spec(study), _annotator(request.annotator)
+        await self._assignments.skip(spec, item, request.lease, annotator, request.reason)
+        progress = await self._assignments.progress(spec, annotator)
+        return judging_pb2.SkipItemResponse(progress=from_progress(progress))
+
+    async def UndoVerdict(self, request: judging_pb2.UndoVerdictRequest, context: Any) -> judging_pb2.Item:
+        spec = await self._repository.spec(study_id(request.parent, "parent"))
+        return _item(spec, await self._assignments.undo(spec, _annotator(request.annotator)))
+
+    async def GetAnnotatorProgress(
+        self, request: judging_pb2.GetAnnotatorProgressRequest, context: Any
+    ) -> judging_pb2.AnnotatorProgress:
+        spec = await self._repository.spec(study_id(request.parent, "parent"))
+        return from_progress(await self._assignments.progress(spec, _annotator(request.annotator)))
+
+
+def _annotator(requested: str) -> str:
+    """Whom the caller judges for: operators, as the console is one, for anybody; others for themselves."""
+    caller = principal.current()
+    if requested and requested != caller.name and caller.role < Role.OPERATOR:
+        raise PermissionDenied(
+            f"{caller.name} may not judge as {requested}", remedy="leave annotator empty, or use your own name"
+        )
+    return requested or caller.name
+
+
+def _item(spec: StudySpec, assignment: Assignment) -> judging_pb2.Item:
+    item = assignment.item
+    shown = item.answers if assignment.first_on_a else item.answers[::-1]
+    return judging_pb2.Item(
+        name=item_name(spec.name, item.id),
+        protocol=f"PROTOCOL_{spec.protocol.value.upper()}",
+        prompt=_messages(item.prompt),
+        sides=[judging_pb2.Side(messages=_messages(turns)) for turns in shown],
+        lease=assignment.lease,
+        lease_seconds=assignment.seconds,
+        instructions=spec.rules.question,
+        choices=spec.rules.choices,
+    )
+
+
+def _messages(turns: tuple[Turn, ...]) -> list[message_pb2.Message]:
+    return [message_pb2.Message(role=turn.role, content=turn.content) for turn in turns]
+
+
+def from_progress(progress: Progress) -> judging_pb2.AnnotatorProgress:
+    return judging_pb2.AnnotatorProgress(
+        annotator=progress.annotator,
+        done=progress.done,
+        skipped=progress.skipped,
+        remaining=progress.remaining,
+        gold_accuracy=progress.gold_accuracy,
+        median_seconds=progress.median_seconds,
+    )
+
+
+def annotation_service(servicer: AnnotationServicer) -> Service:
+    return Service(
+        judging_pb2.DESCRIPTOR.services_by_name["AnnotationService"],
+        judging_pb2_grpc.add_AnnotationServiceServicer_to_server,
+        servicer,
+        roles=dict.fromkeys(METHODS, Role.ANNOTATOR),
+    )
