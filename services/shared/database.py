@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -42,6 +43,7 @@ BUSY_SECONDS = 20
 ENVIRONMENT = Path(__file__).parent / "migrations"
 OPERATIONS = Path(__file__).parent / "operations" / "migrations"
 WRITES = "lima_writes"
+_migrating = threading.Lock()
 SERVICE_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 
@@ -92,6 +94,10 @@ class Database:
 
     async def migrate(self) -> None:
         """Bring the tables up to date, in one transaction. Of several programs at once, one does it."""
+        async with _alone_in_this_process():
+            await self._migrate()
+
+    async def _migrate(self) -> None:
         with self._told_plainly():
             async with self._writer.begin() as connection:
                 if not self._sqlite:
@@ -146,6 +152,17 @@ class Database:
                     retry_seconds=2,
                 ) from error
             raise
+
+
+@asynccontextmanager
+async def _alone_in_this_process() -> AsyncIterator[None]:
+    """Alembic keeps what it works on in module globals, whatever the thread or the event loop."""
+    while not _migrating.acquire(blocking=False):  # noqa: ASYNC110 - the holder may be in another loop
+        await asyncio.sleep(0.05)
+    try:
+        yield
+    finally:
+        _migrating.release()
 
 
 def _open_sqlite(url: URL) -> AsyncEngine:

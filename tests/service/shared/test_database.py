@@ -151,11 +151,21 @@ def test_programs_that_start_at_once_migrate_once(database_settings: Settings, m
     arguments = [str(database_settings.state_dir), database_settings.database_url, str(migrations)]
     programs = [
         subprocess.Popen([sys.executable, "-c", program, *arguments], stderr=subprocess.PIPE, text=True)
-        for _ in range(3)
+        for _ in range(2)
     ]
     for process in programs:
         _, output = process.communicate(timeout=100)
         assert process.returncode == 0, output
+
+
+async def test_services_that_start_at_once_in_one_process_keep_apart(
+    database_settings: Settings, migrations: Path
+) -> None:
+    databases = [Database.open(database_settings, service, migrations) for service in ("curation", "judging")]
+    await asyncio.gather(*(database.migrate() for database in databases))
+    for database in databases:
+        assert await database.differences(Base.metadata) == []
+        await database.close()
 
 
 async def test_an_absent_server_is_told_without_the_password(tmp_path: Path) -> None:
