@@ -88,13 +88,17 @@ def environment(layout: StackLayout, stack: StackFile) -> dict[str, str]:
         # The embedded object store reads its only key from here.
         "AWS_ACCESS_KEY_ID": stack.access_key,
         "AWS_SECRET_ACCESS_KEY": stack.secret_key,
+        # It is written in Go, which otherwise keeps the memory that a large upload took.
+        "GOMEMLIMIT": "256MiB",
     }
 
 
 def listening(component: Component, ports: Ports) -> dict[str, str]:
     """Where one component listens, in addition to what all are told."""
-    metrics = getattr(ports, f"{component.name}_metrics", 0)
-    return {"LIMA_PORT": str(component.port(ports)), "LIMA_METRICS_PORT": str(metrics)}
+    port = str(component.port(ports))
+    # Serve binds the replica's port itself, wherever its controller runs, so it has a variable of its own.
+    variable = "LIMA_REPLICA_PORT" if component.name == "replica" else "LIMA_PORT"
+    return {variable: port, "LIMA_METRICS_PORT": str(getattr(ports, f"{component.name}_metrics", 0))}
 
 
 def object_store_command(layout: StackLayout, stack: StackFile) -> list[str]:

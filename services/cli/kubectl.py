@@ -1,0 +1,212 @@
+"""kubectl-lima: fine-tuning jobs of a cluster. On the PATH, kubectl finds it as `kubectl lima`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.failure import report_failure
+from services.cli.help import with_examples
+from services.cli.kubectl_commands.cluster import Kubectl
+from services.cli.output import next_commands, table
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__
+)
+
+Namespace = Annotated[str | None, typer.Option("-n", "--namespace", help="Namespace; default: the context's.")]
+Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+Kubeconfig = Annotated[str | None, typer.Option("--kubeconfig", help="Path of a kubeconfig.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the FineTuneJob.")]
+
+
+class DryRun(StrEnum):
+    NONE = "none"
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class Output(StrEnum):
+    YAML = "yaml"
+    JSON = "json"
+    NAME = "name"
+
+
+@app.command(
+    help=with_examples(
+        "Create a FineTuneJob.",
+        "kubectl lima train lima-7b --model models/llama-7b/1 --dataset lima@0123456789ab --workers 8 --gpus-per-worker 1",
+        "kubectl lima train try --model models/smollm2-135m/1 --dataset lima@0123456789ab --dry-run=client -o yaml",
+    )
+)
+def train(
+    name: Name,
+    model: Annotated[str, typer.Option(help="Base model: models/NAME/VERSION of the object store.")],
+    dataset: Annotated[str, typer.Option(help="NAME@DIGEST, as `lima dataset list` prints it.")],
+    preset: Annotated[str | None, typer.Option(help="Named recipe: lima-7b, lima-65b, ...")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Training workers.")] = None,
+    gpus_per_worker: Annotated[int | None, typer.Option(min=0, help="GPUs of each worker.")] = None,
+    workers_per_pod: Annotated[int | None, typer.Option(min=1, help="Workers that share a pod.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Queue, where Kueue or Volcano schedule.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="Any field: recipe.epochs=3")] = None,
+    suspend: Annotated[bool, typer.Option(help="Create it without starting it.")] = False,
+    dry_run: Annotated[DryRun, typer.Option(help="client: print only. server: let the cluster check.")] = DryRun.NONE,
+    output: Annotated[Output | None, typer.Option("-o", "--output", help="Print the job so.")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Create a FineTuneJob."""
+    from services.cli.kubectl_commands import jobs
+
+    settings = {
+        "preset": preset,
+        "compute.workers": workers,
+        "compute.gpusPerWorker": gpus_per_worker,
+        "workersPerPod": workers_per_pod,
+        "queue": queue,
+        "suspend": suspend,
+    }
+    manifest = jobs.job_manifest(name, model, dataset, settings, overrides or [])
+    jobs.check(manifest)
+    if dry_run is DryRun.CLIENT:
+        print(jobs.shown(manifest, output or "yaml"))
+        return
+    kubectl = Kubectl(namespace, context, kubeconfig)
+    server = ["--dry-run=server"] if dry_run is DryRun.SERVER else []
+    shown = [f"--output={output}"] if output else []
+    print(kubectl("create", "-f", "-", *server, *shown, stdin=json.dumps(manifest)).rstrip())
+    next_commands(f"kubectl lima logs {name} -f", f"kubectl get ftj {name} -w", f"kubectl lima cancel {name}")
+
+
+@app.command(
+    help=with_examples(
+        "What a job is doing, and why.",
+        "kubectl lima status lima-7b",
+        "kubectl lima status lima-7b -o json",
+    )
+)
+def status(
+    name: Name,
+    output: Annotated[Output | None, typer.Option("-o", "--output", help="Print the whole object so.")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """What a job is doing, and why."""
+    kubectl = Kubectl(namespace, context, kubeconfig)
+    if output:
+        print(kubectl("get", "finetunejobs.lima.dev", name, f"--output={output}").rstrip())
+        return
+    found = json.loads(kubectl("get", "finetunejobs.lima.dev", name, "--output=json")).get("status") or {}
+    rows = [[key, value] for key, value in found.items() if key != "conditions" and value not in ("", 0, None)]
+    table(["field", "value"], rows)
+    conditions = found.get("conditions") or []
+    facts = [[c["type"], c["status"], c["reason"], c.get("message", "")] for c in conditions]
+    table(["condition", "status", "reason", "message"], facts)
+    next_commands(f"kubectl lima logs {name} -f")
+
+
+@app.command(
+    help=with_examples(
+        "The training log: that of Ray's driver, as the submitter follows it.",
+        "kubectl lima logs lima-7b -f",
+    )
+)
+def logs(
+    name: Name,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the job ends.")] = False,
+    tail: Annotated[int, typer.Option(help="Lines from the end; -1 is all.")] = -1,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """The training log: that of Ray's driver, as the submitter follows it."""
+    from services.cli.kubectl_commands.jobs import JOB_LABEL, SUBMITTER
+
+    kubectl = Kubectl(namespace, context, kubeconfig)
+    # Asked first, so that a wrong name is told as such and not as an empty log.
+    kubectl("get", "finetunejobs.lima.dev", name, "--output=name")
+    pods = [f"--selector={JOB_LABEL}={name}", f"--container={SUBMITTER}", f"--tail={tail}", "--ignore-errors"]
+    kubectl.replace_process("logs", *pods, *(["--follow"] if follow else []))
+
+
+@app.command(
+    help=with_examples(
+        "Stop a job, free its GPUs, and keep it with its checkpoints.",
+        "kubectl lima cancel lima-7b",
+    )
+)
+def cancel(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
+    """Stop a job, free its GPUs, and keep it with its checkpoints."""
+    _suspend(Kubectl(namespace, context, kubeconfig), name, True)
+    next_commands(f"kubectl lima resume {name}", f"kubectl delete ftj {name}")
+
+
+@app.command(
+    help=with_examples(
+        "Let a cancelled job go on from its last checkpoint.",
+        "kubectl lima resume lima-7b",
+    )
+)
+def resume(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
+    """Let a cancelled job go on from its last checkpoint."""
+    _suspend(Kubectl(namespace, context, kubeconfig), name, False)
+    next_commands(f"kubectl lima logs {name} -f")
+
+
+@app.command(
+    help=with_examples(
+        "The plain RayJob of a FineTuneJob: it runs under KubeRay without our operator.",
+        "kubectl lima render -f k8s/samples/finetune-lima-7b.yaml",
+        "kubectl lima render -f job.yaml --config operator.json | kubectl apply -f -",
+    )
+)
+def render(
+    file: Annotated[
+        Path | None, typer.Option("-f", "--filename", help="A FineTuneJob; default: standard input.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="operator.json; default: the cluster's ConfigMap.")] = None,
+    bucket: Annotated[str, typer.Option(help="The platform's bucket.")] = "lima",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """The plain RayJob of a FineTuneJob: it runs under KubeRay without our operator."""
+    import yaml
+
+    from services.cli.kubectl_commands import jobs
+
+    manifest = yaml.safe_load(file.read_text() if file else sys.stdin.read())
+    if config is not None:
+        print(jobs.render(manifest, str(config), bucket), end="")
+        return
+    kubectl = Kubectl(namespace, context, kubeconfig)
+    path = r"--output=jsonpath={.items[0].data.operator\.json}"
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as found:
+        found.write(kubectl("get", "configmaps", f"--selector={jobs.OPERATOR_LABEL}", path))
+        found.flush()
+        print(jobs.render(manifest, found.name, bucket), end="")
+
+
+def _suspend(kubectl: Kubectl, name: str, value: bool) -> None:
+    patch = json.dumps({"spec": {"suspend": value}})
+    print(kubectl("patch", "finetunejobs.lima.dev", name, "--type=merge", f"--patch={patch}").rstrip())
+
+
+def main() -> None:
+    """Console script: domain errors become one message and an exit code."""
+    try:
+        app()
+    except Exception as error:
+        sys.exit(report_failure(error))
+
+
+if __name__ == "__main__":
+    main()

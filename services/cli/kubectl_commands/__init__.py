@@ -1,0 +1,1 @@
+"""What `kubectl lima` does, on top of the kubectl that calls it."""

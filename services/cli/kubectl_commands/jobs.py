@@ -1,0 +1,88 @@
+"""FineTuneJobs from flags, as plain manifests: the API server and the operator's own types judge them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import yaml
+
+from services.shared.errors import InvalidInput, LimaError
+
+API_VERSION = "lima.dev/v1alpha1"
+JOB_LABEL = "lima.dev/finetunejob"
+SUBMITTER = "ray-job-submitter"
+OPERATOR_LABEL = "app.kubernetes.io/part-of=lima,app.kubernetes.io/component=operator"
+
+Manifest = dict[str, Any]
+
+
+def job_manifest(name: str, model: str, dataset: str, settings: dict[str, Any], overrides: list[str]) -> Manifest:
+    """The manifest of a FineTuneJob. `dataset` is NAME@DIGEST; overrides read like recipe.epochs=3.
+
+    Raises:
+        InvalidInput: a flag that cannot be read.
+    """
+    dataset_name, at, digest = dataset.partition("@")
+    if not at or not dataset_name or not digest:
+        raise InvalidInput("--dataset", dataset, "must be NAME@DIGEST, as `lima dataset list` prints it")
+    spec: Manifest = {"baseModel": model, "dataset": {"name": dataset_name, "digest": digest}}
+    for path, value in settings.items():
+        if value not in (None, False, ""):
+            _set(spec, path, value)
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals or not all(path.split(".")):
+            raise InvalidInput("--set", override, "must read like recipe.epochs=3")
+        try:
+            _set(spec, path, yaml.safe_load(text))
+        except yaml.YAMLError as error:
+            raise InvalidInput("--set", override, f"its value is not YAML: {error}") from None
+    return {"apiVersion": API_VERSION, "kind": "FineTuneJob", "metadata": {"name": name}, "spec": spec}
+
+
+def check(manifest: Manifest) -> None:
+    """Let the operator's own types judge a manifest, in a process of theirs: no cluster is asked.
+
+    Raises:
+        InvalidInput: with every field that is wrong.
+    """
+    _operator(manifest, "--check")
+
+
+def render(manifest: Manifest, config: str, bucket: str) -> str:
+    """The plain RayJob of a FineTuneJob, for clusters without our operator. `config` is a path."""
+    return _operator(manifest, f"--config={config}", f"--bucket={bucket}")
+
+
+def shown(manifest: Manifest, output: str) -> str:
+    """A manifest as -o asks for it: yaml, json or name."""
+    if output == "json":
+        return json.dumps(manifest, indent=2)
+    if output == "name":
+        return f"finetunejob.lima.dev/{manifest['metadata']['name']}"
+    return yaml.safe_dump(manifest, sort_keys=False).rstrip()
+
+
+def _operator(manifest: Manifest, *arguments: str) -> str:
+    command = [sys.executable, "-m", "services.operator.render", *arguments]
+    done = subprocess.run(command, input=json.dumps(manifest), capture_output=True, text=True)
+    if done.returncode == 2:
+        message, _, remedy = done.stderr.strip().removeprefix("error: ").partition("\nremedy: ")
+        error = InvalidInput.rebuild(message, remedy=remedy)
+        raise error
+    if done.returncode:
+        raise LimaError(done.stderr.strip())
+    return done.stdout
+
+
+def _set(spec: Manifest, path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for parent in parents:
+        inner = spec.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise InvalidInput("--set", path, f"{parent} is a value, not a section")
+        spec = inner
+    spec[last] = value
