@@ -18,7 +18,7 @@ import structlog
 
 from services.shared import logs
 from services.shared.errors import LimaError, Unavailable
-from services.shared.settings import Settings
+from services.shared.settings import Settings, misspelt_variables
 
 FAILED = 1
 INTERRUPTED = 130
@@ -38,6 +38,8 @@ def run_program(
     try:
         settings = settings_class()
         logs.configure(settings, name)
+        for variable, similar in misspelt_variables(settings_class).items():
+            log.warning("no such setting", variable=variable, did_you_mean=similar)
         asyncio.run(main(settings))
     except LimaError as error:
         print(f"{name}: {error}", file=sys.stderr)

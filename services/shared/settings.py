@@ -9,6 +9,7 @@ A wrong value raises one InvalidInputs that names each variable, its value and t
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import os
 import re
@@ -158,6 +159,17 @@ class Settings(BaseSettings):
         if self.database_url:
             return self.database_url.replace("{service}", service)
         return f"sqlite:///{self.state_dir.absolute() / f'{service}.db'}"
+
+
+def misspelt_variables(settings: type[Settings]) -> dict[str, str]:
+    """Variables of the environment that are no setting but look like one, with the one they look like."""
+    known = {PREFIX + name.upper() for name in settings.model_fields}
+    found: dict[str, str] = {}
+    for variable in sorted(os.environ.keys() - known):
+        similar = difflib.get_close_matches(variable, known, n=1, cutoff=0.9) if variable.startswith(PREFIX) else []
+        if similar:
+            found[variable] = similar[0]
+    return found
 
 
 def _explain(error: ValidationError, settings: type[Settings], values: dict[str, Any]) -> InvalidInputs:

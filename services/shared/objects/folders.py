@@ -58,6 +58,10 @@ def put_folder(
         store.put_file(below + name, path)
     text = json.dumps(described, indent=1, ensure_ascii=False, sort_keys=True)
     store.put_bytes(below + MANIFEST, text.encode(), content_type="application/json")
+    if present is not None:
+        for entry in _entries(store, below, present):
+            if entry.path not in files:
+                store.delete(below + entry.path)
     return described
 
 

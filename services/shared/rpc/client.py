@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import grpc
 import grpc.aio
+import structlog
 
 from services.shared.rpc.status import REQUEST_ID_KEY
 from services.shared.rpc.tls import channel_credentials
@@ -108,7 +109,9 @@ class _Completion:
         if self._token and "authorization" not in keys:
             metadata.append(("authorization", f"Bearer {self._token}"))
         if REQUEST_ID_KEY not in keys:
-            metadata.append((REQUEST_ID_KEY, secrets.token_hex(8)))
+            # A call made while serving another carries that one's id, so that their log lines meet.
+            serving = structlog.contextvars.get_contextvars().get("request_id")
+            metadata.append((REQUEST_ID_KEY, serving or secrets.token_hex(8)))
         timeout = self._seconds if details.timeout is None and unary else details.timeout
         return _Details(details.method, timeout, metadata, details.credentials, details.wait_for_ready)
 

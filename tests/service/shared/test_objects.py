@@ -142,6 +142,21 @@ def test_folders_are_whole(object_store: ObjectStore, folder: Path, tmp_path: Pa
     assert object_store.put_folder("models/m/v2", target) == manifest
 
 
+def test_a_folder_that_is_put_again_holds_what_its_manifest_says(
+    object_store: ObjectStore, folder: Path, tmp_path: Path
+) -> None:
+    object_store.put_folder("m", folder, {"round": 1})
+    (folder / "weights.bin").rename(folder / "better.bin")
+    object_store.put_folder("m", folder, {"round": 2})
+    assert [info.key for info in object_store.list("m/")] == [
+        "m/better.bin",
+        "m/deep/한글 name.txt",
+        "m/empty",
+        f"m/{MANIFEST}",
+    ]
+    assert object_store.get_folder("m", tmp_path / "got")["round"] == 2
+
+
 def test_a_folder_without_its_manifest_is_absent(object_store: ObjectStore, folder: Path, tmp_path: Path) -> None:
     object_store.put_folder("m", folder)
     object_store.delete(f"m/{MANIFEST}")

@@ -90,6 +90,13 @@ def test_a_wrong_setting_is_one_message_without_a_traceback(settings: Settings) 
     assert "Traceback" not in ended.stderr
 
 
+def test_a_misspelt_variable_is_told(settings: Settings) -> None:
+    ended = run(settings, "services.shared.bucket", LIMA_OBJECT_STORE_ENDPONT="http://elsewhere")
+    assert ended.returncode == 0
+    line = json.loads(ended.stderr.splitlines()[0])
+    assert (line["variable"], line["did_you_mean"]) == ("LIMA_OBJECT_STORE_ENDPONT", "LIMA_OBJECT_STORE_ENDPOINT")
+
+
 def test_the_bucket_is_created_on_request(settings: Settings, object_store: ObjectStore) -> None:
     for _ in range(2):
         ended = run(settings, "services.shared.bucket")

@@ -125,6 +125,23 @@ async def test_a_strange_request_id_is_replaced(local_settings: Settings, reques
     assert returned.isalnum()
 
 
+async def test_a_call_made_while_serving_carries_the_same_request_id(local_settings: Settings) -> None:
+    async with running(local_settings, "inner", [probe_service(tell_caller)]) as inner:
+
+        async def pass_on(text: str) -> str:
+            async with connect(inner.address, TOKEN) as channel:
+                call = ProbeStub(channel).Say(StringValue(value=text))
+                await call
+                return str(dict(await call.trailing_metadata())["x-request-id"])
+
+        async with (
+            running(local_settings, "outer", [probe_service(pass_on)]) as outer,
+            connect(outer.address, TOKEN) as channel,
+        ):
+            call = ProbeStub(channel).Say(StringValue(value="x"), metadata=[("x-request-id", "one-id")])
+            assert (await call).value == "one-id"
+
+
 async def test_bytes_that_are_no_message_are_refused(local_settings: Settings) -> None:
     async with (
         running(local_settings, "probe", [probe_service(tell_caller)]) as server,
