@@ -41,7 +41,7 @@ class Output(StrEnum):
 @app.command(
     help=with_examples(
         "Create a FineTuneJob.",
-        "kubectl lima train lima-7b --model models/llama-7b/1 --dataset lima@0123456789ab --workers 8 --gpus-per-worker 1",
+        "kubectl lima train lima-7b --model models/llama-7b/1 --dataset lima@0123456789ab --workers 8",
         "kubectl lima train try --model models/smollm2-135m/1 --dataset lima@0123456789ab --dry-run=client -o yaml",
     )
 )

@@ -28,7 +28,9 @@ class Component:
     port: Callable[[Ports], int]
     # Speaks grpc.health.v1; the others are ready when their port answers.
     grpc_health: bool = False
+    # How long it may take to come up, and to go.
     seconds: float = 60.0
+    patience: float = 10.0
 
     def is_ready(self, ports: Ports) -> bool:
         port = self.port(ports)
@@ -159,7 +161,7 @@ COMPONENTS: dict[str, Component] = {
     component.name: component
     for component in (
         Component("object-store", (), object_store_command, lambda ports: ports.object_store),
-        Component("ray", (), ray_command, lambda ports: ports.ray, seconds=120),
+        Component("ray", (), ray_command, lambda ports: ports.ray, seconds=120, patience=0),
         Component(
             "curation", ("object-store",), module("services.curation"), lambda ports: ports.curation, grpc_health=True
         ),
@@ -169,6 +171,7 @@ COMPONENTS: dict[str, Component] = {
             module("services.inference.replica"),
             lambda ports: ports.replica,
             seconds=180,
+            patience=0,
         ),
         Component(
             "inference",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 STOP_SECONDS = 10.0
 LOG_TAIL_BYTES = 2000
@@ -58,36 +59,30 @@ def start(command: Sequence[str], environment: Mapping[str, str], log: Path, fil
     return process
 
 
-def stop(process: psutil.Process) -> None:
-    """Ask a process to end, then its children, then end what is left."""
+def stop(process: psutil.Process, patience: float = STOP_SECONDS) -> None:
+    """Ask a process to end, wait up to `patience` seconds, then kill what is left of it and its children."""
     try:
-        family = [process, *process.children(recursive=True)]
+        family = [*process.children(recursive=True), process]
     except psutil.Error:
         return
-    _, alive = end([process], STOP_SECONDS)
-    end([*alive, *family[1:]], 2.0)
-    for left in family:
-        try:
-            left.kill()
-        except psutil.Error:
-            continue
+    if patience:
+        signal_all([process], psutil.Process.terminate)
+        psutil.wait_procs([process], timeout=patience)
+    signal_all(family, psutil.Process.kill)
+    psutil.wait_procs(family, timeout=2)
 
 
-def end(processes: Sequence[psutil.Process], seconds: float) -> tuple[list[psutil.Process], list[psutil.Process]]:
+def signal_all(processes: Iterable[psutil.Process], send: Callable[[psutil.Process], None]) -> None:
     for process in processes:
-        try:
-            process.terminate()
-        except psutil.Error:
-            continue
-    gone, alive = psutil.wait_procs(processes, timeout=seconds)
-    return list(gone), list(alive)
+        with suppress(psutil.Error):
+            send(process)
 
 
 def stop_by_argument(argument: str) -> None:
     """End processes that carry `argument` in their command line: those whose parent was killed."""
     for process in psutil.process_iter(["cmdline"]):
         if any(argument in word for word in process.info["cmdline"] or []) and process.pid != os.getpid():
-            stop(process)
+            stop(process, patience=0)
 
 
 def log_tail(log: Path) -> str:

@@ -9,6 +9,7 @@ import fcntl
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -81,20 +82,26 @@ class Stack:
             return [component.name for component in started]
 
     def stop(self, *names: str) -> list[str]:
-        """End the named components, or all; return those that were running."""
-        stopped = []
-        for name in reversed(list(COMPONENTS)):
-            if names and name not in names:
-                continue
-            file = self.process_file(name)
-            running = file.find()
-            if running is not None:
-                process.stop(running)
-                stopped.append(name)
-            if name == "ray" and self.layout.ray_temp.exists():
-                process.stop_by_argument(str(self.layout.ray_temp))
-            file.remove()
-        return stopped
+        """End the named components, or all; return those that were running.
+
+        All at once, but the object store last: the others may still write their last word.
+        """
+        chosen = [name for name in self.running() if not names or name in names]
+        users = [name for name in chosen if name != "object-store"]
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self.stop_one, users))
+        for name in set(chosen) - set(users):
+            self.stop_one(name)
+        if not names or "ray" in names:
+            process.stop_by_argument(str(self.layout.ray_temp))
+        return chosen
+
+    def stop_one(self, name: str) -> None:
+        file = self.process_file(name)
+        running = file.find()
+        if running is not None:
+            process.stop(running, COMPONENTS[name].patience)
+        file.remove()
 
     def purge(self) -> None:
         """Remove everything the stack ever wrote on this machine."""
