@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -106,11 +106,8 @@ class ZeroEngine:
         dist.barrier()
 
     def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
-        import deepspeed
-
         for name, param in self._params.items():
-            gathered = deepspeed.zero.GatheredParameters([param]) if self._stage == 3 else nullcontext()
-            with gathered:
+            with self._whole(param):
                 yield name, param.detach()
 
     def state(self) -> Iterator[tuple[str, torch.Tensor]]:
@@ -150,6 +147,17 @@ class ZeroEngine:
         assert isinstance(adam, torch.optim.Optimizer)
         return adam
 
+    def _whole(self, param: torch.nn.Parameter, *, writable: bool = False) -> AbstractContextManager[None]:
+        """Within it the parameter has its whole shape; a writable one is sharded again as rank 0 left it."""
+        if self._stage != 3:
+            return nullcontext()
+        import deepspeed
+
+        gathered: AbstractContextManager[None] = deepspeed.zero.GatheredParameters(
+            [param], modifier_rank=0 if writable else None
+        )
+        return gathered
+
     def _get(self, param: torch.nn.Parameter, part: str) -> torch.Tensor:
         from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 
@@ -170,5 +178,8 @@ class ZeroEngine:
                 self._adam().state[param][part] = value.clone()
         elif part == WEIGHT:
             safe_set_full_fp32_param(param, value)
+            # The copy that the model computes with follows its master only at the next update.
+            with self._whole(param, writable=True):
+                param.copy_(value)
         else:
             safe_set_full_optimizer_state(param, value, part)
