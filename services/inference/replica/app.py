@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI
 from ray import serve
-from ray.serve import Application
+from ray.serve import Application, Deployment
 
 from services.inference.replica.spec import DeploymentSpec
 
@@ -22,13 +22,11 @@ logger = structlog.get_logger()
 MAX_ONGOING = 1024
 
 
-@serve.deployment(name="model")
-@serve.ingress()
 class ModelReplica:
     """One replica of one model version. It exists for Serve only once it has really generated."""
 
-    async def __init__(self, spec: dict[str, Any]) -> None:
-        # Ray sets 1 for workers without whole CPUs; the engine sets what it uses itself.
+    # Serve awaits it: the engine's first generation needs the event loop.
+    async def __init__(self, spec: dict[str, Any]) -> None:  # type: ignore[misc]
         from services.inference.replica.engines.choice import EngineOptions
         from services.inference.replica.model import ServedModel
         from services.inference.replica.settings import ReplicaSettings
@@ -62,12 +60,27 @@ class ModelReplica:
         self._model.engine.check()
 
 
+class Deployer:
+    """Turns declared deployments into Serve applications; it keeps no state of its own."""
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        from services.inference.replica.deployer import build_api
+        from services.inference.replica.settings import ReplicaSettings
+
+        settings = ReplicaSettings()
+        return build_api(settings.token.get_secret_value() if settings.token else "")
+
+
+MODEL: Deployment = serve.deployment(name="model")(serve.ingress()(ModelReplica))
+DEPLOYER: Deployment = serve.deployment(name="deployer", ray_actor_options={"num_cpus": 0})(serve.ingress()(Deployer))
+
+
 def build_model(spec: DeploymentSpec) -> Application:
     """The application of one model version."""
     from services.inference.replica.settings import ReplicaSettings
 
     settings = ReplicaSettings()
-    return ModelReplica.options(
+    return MODEL.options(
         autoscaling_config={
             "min_replicas": spec.min_replicas,
             "max_replicas": spec.max_replicas,
@@ -83,19 +96,6 @@ def build_model(spec: DeploymentSpec) -> Application:
     ).bind(spec.model_dump())
 
 
-@serve.deployment(name="deployer", ray_actor_options={"num_cpus": 0})
-@serve.ingress()
-class Deployer:
-    """Turns declared deployments into Serve applications; it keeps no state of its own."""
-
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        from services.inference.replica.deployer import build_api
-        from services.inference.replica.settings import ReplicaSettings
-
-        settings = ReplicaSettings()
-        return build_api(settings.token.get_secret_value() if settings.token else "")
-
-
 def build_deployer(arguments: dict[str, str] | None = None) -> Application:
     """The application that a RayService (or `python -m services.inference.replica`) starts."""
-    return Deployer.bind()
+    return DEPLOYER.bind()

@@ -20,6 +20,7 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from services.inference.replica.engines.linear import BlockedLinear, probe_block_size
 
+WIDTH_STEP = 64
 SUPPORTED = ("llama", "mistral", "qwen2", "qwen3")
 
 
@@ -110,7 +111,7 @@ class Cache:
     """Keys and values: [layer, slot, kv head, position, head size]. Memory is taken as positions are first written."""
 
     def __init__(self, shape: Shape, slots: int, capacity: int) -> None:
-        self.capacity = capacity
+        capacity = -(-capacity // WIDTH_STEP) * WIDTH_STEP
         size = (shape.layers, slots, shape.kv_heads, capacity, shape.head_size)
         # numpy's zeros are lazily mapped pages; torch's are written out at once.
         self.keys = torch.from_numpy(np.zeros(size, dtype=np.float32))
@@ -189,7 +190,9 @@ class Decoder:
 
     def decode(self, cache: Cache, token_ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """One token for each of the first `rows` slots: [rows >= 2] ids and positions -> hidden [rows, hidden]."""
-        rows, end = len(token_ids), int(positions.max()) + 1
+        rows = len(token_ids)
+        # A width that others' lengths cannot nudge: sums over it come out the same for any multiple of this.
+        end = -(-(int(positions.max()) + 1) // WIDTH_STEP) * WIDTH_STEP
         mask = torch.zeros(rows, 1, 1, end).masked_fill_(
             torch.arange(end)[None, None, None] > positions[:, None, None, None], -torch.inf
         )
@@ -203,12 +206,8 @@ class Decoder:
             keys[slots, :, positions] = key
             values[slots, :, positions] = value
             # The query heads that share a key head stand as rows of one product.
-            attended = F.scaled_dot_product_attention(
-                query.view(rows, self.shape.kv_heads, group, self.shape.head_size),
-                keys[:, :, :end],
-                values[:, :, :end],
-                attn_mask=mask,
-            )
+            query = query.view(rows, self.shape.kv_heads, group, self.shape.head_size)
+            attended = _attend(query, keys[:, :, :end], values[:, :, :end], mask)
             hidden = self._finish(layer, hidden, attended)
         return hidden
 
@@ -236,6 +235,16 @@ class Decoder:
         normed = F.rms_norm(hidden, (shape.hidden,), layer.inner_norm, shape.epsilon)
         gate, up = layer.gate_up(normed).chunk(2, dim=-1)
         return layer.down(F.silu(gate).mul_(up), residual=hidden)
+
+
+def _attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Plain attention. The fused kernel shares its work out by the batch, so its sums would depend on the neighbours."""
+    group = query.shape[2]
+    if group == 1:
+        # A lone row goes to another routine of the library.
+        query = query.expand(-1, -1, 2, -1)
+    weights = torch.matmul(query * query.shape[-1] ** -0.5, keys.transpose(-1, -2)).add_(mask).softmax(dim=-1)
+    return torch.matmul(weights, values)[:, :, :group]
 
 
 def _layer(weights: Weights, index: int, block: int) -> Layer:
