@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from services.judging.inference_client import InferenceClient
 from services.judging.repository import StudyRepository
 from services.judging.servicer import JudgingServicer, judging_service
 from services.judging.studies import Studies
-from services.shared import logs
 from services.shared.database import Database
 from services.shared.objects import ObjectStore
 from services.shared.operations import Operations
+from services.shared.program import run_program
 from services.shared.rpc.client import connect
 from services.shared.rpc.server import RunningServer, Service, running, serve
 from services.shared.settings import Settings
@@ -62,12 +62,10 @@ async def running_judging(settings: Settings) -> AsyncIterator[RunningServer]:
         yield server
 
 
-async def main() -> None:
-    settings = Settings()
-    logs.configure(settings, NAME)
+async def main(settings: Settings) -> None:
     async with assembled(settings) as parts:
         await serve(settings, NAME, parts.services, operations=parts.operations)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(run_program(NAME, main))

@@ -6,10 +6,10 @@ from typing import Any
 
 from lima.common.v1 import message_pb2
 from lima.judging.v1 import judging_pb2, judging_pb2_grpc
-from services.judging.assignments import Assignment, Assignments, Progress
+from services.judging.assignments import Assignment, Assignments
 from services.judging.repository import StudyRepository
 from services.judging.study import StudySpec
-from services.judging.translate import item_id, item_name, study_id
+from services.judging.translate import from_progress, item_id, item_name, study_id
 from services.shared.errors import PermissionDenied
 from services.shared.records import Turn
 from services.shared.rpc import principal
@@ -84,17 +84,6 @@ def _item(spec: StudySpec, assignment: Assignment) -> judging_pb2.Item:
 
 def _messages(turns: tuple[Turn, ...]) -> list[message_pb2.Message]:
     return [message_pb2.Message(role=turn.role, content=turn.content) for turn in turns]
-
-
-def from_progress(progress: Progress) -> judging_pb2.AnnotatorProgress:
-    return judging_pb2.AnnotatorProgress(
-        annotator=progress.annotator,
-        done=progress.done,
-        skipped=progress.skipped,
-        remaining=progress.remaining,
-        gold_accuracy=progress.gold_accuracy,
-        median_seconds=progress.median_seconds,
-    )
 
 
 def annotation_service(servicer: AnnotationServicer) -> Service:

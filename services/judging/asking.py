@@ -85,18 +85,24 @@ class Ask:
     draw: int
 
 
+def orders_and_draws(spec: StudySpec, judge: Judge, samples: int) -> tuple[int, int]:
+    """How often a judge is asked about one item.
+
+    The protocol's samples are the answers to a prompt; where there is one answer, it is judged that often.
+    """
+    orders = 2 if spec.rules.pairwise and judge.both_orders else 1
+    return orders, judge.samples or max(1, spec.rules.samples // samples)
+
+
 def asks_of(spec: StudySpec, judge: Judge, items: list[Item]) -> list[Ask]:
     """Every verdict that a judge owes; both orders of an item come one after the other."""
-    samples = len({item.sample for item in items}) or 1
-    # The protocol's samples are the answers to a prompt; where there is one answer, it is judged that often.
-    draws = judge.samples or max(1, spec.rules.samples // samples)
-    orders = (True, False) if spec.rules.pairwise and judge.both_orders else (True,)
-    single = spec.rules.pairwise and not judge.both_orders
+    orders, draws = orders_and_draws(spec, judge, len({item.sample for item in items}) or 1)
+    single = spec.rules.pairwise and orders == 1
     return [
-        Ask(item, item.first_on_a if single else order, draw)
+        Ask(item, item.first_on_a if single else order == 0, draw)
         for item in items
         for draw in range(draws)
-        for order in orders
+        for order in range(orders)
     ]
 
 

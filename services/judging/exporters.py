@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from services.judging.verdicts import Verdict
+from services.judging.items import Item, conversation
+from services.judging.verdicts import Choice, Verdict
 
 CSV_COLUMNS = (
     "prompt_id", "sample", "turn", "systems", "judge", "judge_kind", "state", "preference", "label", "scores",
@@ -53,6 +54,65 @@ def to_csv(verdicts: Iterable[Verdict]) -> Iterator[bytes]:
     for verdict in verdicts:
         values = verdict_values(verdict)
         yield _csv_row([_cell(column, values[column]) for column in CSV_COLUMNS])
+
+
+def to_alpaca_eval(verdicts: Iterable[Verdict], items: Mapping[str, Item]) -> Iterator[bytes]:
+    """AlpacaEval's annotations: a JSON array, the second system as the reference; unparsable is null."""
+    records = []
+    for verdict in verdicts:
+        item = items[verdict.item]
+        first, second = item.texts()
+        records.append(
+            {
+                "instruction": conversation(item.prompt),
+                "output_1": second,
+                "generator_1": verdict.systems[1],
+                "output_2": first,
+                "generator_2": verdict.systems[0],
+                "annotator": verdict.judge,
+                "preference": None if verdict.preference is None else 1 + verdict.preference,
+                "time_per_example": verdict.seconds,
+            }
+        )
+    yield json.dumps(records, indent=1).encode()
+
+
+def to_mt_bench(verdicts: Iterable[Verdict]) -> Iterator[bytes]:
+    """MT-Bench's judgments: both orders of a pair are one record of two games, one order is a vote."""
+    games: dict[tuple[Any, ...], list[Verdict]] = {}
+    for verdict in verdicts:
+        key = (verdict.prompt_id, verdict.sample, verdict.turn, verdict.systems, verdict.judge, verdict.draw)
+        games.setdefault(key, []).append(verdict)
+    for played in games.values():
+        yield json.dumps(_mt_bench_record(played)).encode() + b"\n"
+
+
+def _mt_bench_record(played: Sequence[Verdict]) -> dict[str, Any]:
+    verdict = played[0]
+    common = {"question_id": verdict.prompt_id, "judge": [verdict.judge], "turn": verdict.turn + 1}
+    if len(verdict.systems) == 1:
+        score = verdict.scores[0] if verdict.scores else -1
+        return {**common, "model": verdict.systems[0], "score": score, "judgment": verdict.reasoning}
+    first, second = verdict.systems
+    if len(played) == 1:
+        if verdict.first_on_a:
+            return {**common, "model_a": first, "model_b": second, "winner": _winner(verdict, "model_a", "model_b")}
+        return {**common, "model_a": second, "model_b": first, "winner": _winner(verdict, "model_b", "model_a")}
+    record = {**common, "model_1": first, "model_2": second}
+    for each in played:
+        game = "g1" if each.first_on_a else "g2"
+        record[f"{game}_winner"] = _winner(each, "model_1", "model_2")
+        record[f"{game}_judgment"] = each.reasoning
+    return record
+
+
+def _winner(verdict: Verdict, first: str, second: str) -> str:
+    """The winner by the names that the format has for our first and second system."""
+    if verdict.choice is None:
+        return "error"
+    if verdict.choice is Choice.TIE:
+        return "tie"
+    return first if verdict.choice is Choice.WIN else second
 
 
 def _cell(column: str, value: Any) -> str:

@@ -12,7 +12,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.judging import tables as t
-from services.judging.columns import VerdictRow
 from services.judging.items import Item
 from services.judging.rows import item_row, to_item, to_verdict, verdict_row
 from services.judging.study import StudySpec
@@ -202,59 +201,6 @@ class StudyRepository:
         async with self.database.session() as session:
             rows = await session.execute(query.order_by(t.verdicts.c.id).limit(limit))
             return [to_verdict(dict(row)) for row in rows.mappings()]
-
-    async def verdict_rows(self, spec: StudySpec) -> list[VerdictRow]:
-        """What the statistics need of all verdicts on items that are not gold."""
-        v, i = t.verdicts.c, t.items.c
-        query = (
-            sa.select(
-                i.prompt_id, i.sample, i.turn, i.systems, v.judge, v.kind, v.state, v.preference, v.label, v.scores,
-                v.first_on_a, v.draw, i.source, i.length_difference,
-            )
-            .join(t.items, i.id == v.item)
-            .where(v.study == spec.name, i.gold == "")
-            .order_by(v.id)
-        )  # fmt: skip
-        async with self.database.session() as session:
-            found = await session.execute(query)
-            return [
-                VerdictRow(
-                    row.prompt_id,
-                    (row.sample, row.turn),
-                    tuple(row.systems),
-                    row.judge,
-                    spec.human.group(row.judge) if row.kind == "human" else row.judge,
-                    row.state,
-                    row.preference,
-                    row.label,
-                    row.scores[0] if len(row.scores) == 1 else None,
-                    bool(row.first_on_a),
-                    row.draw,
-                    row.source,
-                    row.length_difference,
-                )
-                for row in found
-            ]
-
-    async def stamp(self, study: str) -> tuple[int, int]:
-        """Changes whenever a verdict is added or taken back."""
-        v = t.verdicts.c
-        query = sa.select(sa.func.coalesce(sa.func.max(v.id), 0), sa.func.count()).where(v.study == study)
-        async with self.database.session() as session:
-            last, count = (await session.execute(query)).one()
-            return int(last), int(count)
-
-    async def gold(self, study: str) -> dict[str, tuple[int, int]]:
-        """For each annotator the gold items answered rightly, and all answered."""
-        v = t.verdicts.c
-        right = sa.func.sum(sa.case((v.gold_correct.is_(True), 1), else_=0))
-        query = (
-            sa.select(v.judge, right, sa.func.count())
-            .where(v.study == study, v.gold_correct.is_not(None))
-            .group_by(v.judge)
-        )
-        async with self.database.session() as session:
-            return {judge: (int(correct), count) for judge, correct, count in await session.execute(query)}
 
 
 def insert_new(session: AsyncSession, table: sa.Table, rows: Sequence[dict[str, Any]]) -> Any:

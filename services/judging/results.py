@@ -167,7 +167,9 @@ def _pair(
 
 def _score(names: tuple[str, ...], group: str, part: Columns, rules: Rules, source: str = "") -> ScoreResult:
     excluded = {} if source else _excluded(part, names, group)
-    by_label = shares(part.label, part.prompt, len(rules.choices))
+    # An imported score off the protocol's scale has no label.
+    labelled = part.label >= 0
+    by_label = shares(part.label[labelled], part.prompt[labelled], len(rules.choices))
     return ScoreResult(
         names[0],
         group,

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from google.longrunning import operations_pb2
 
 from lima.judging.v1 import judging_pb2, judging_pb2_grpc, study_pb2
+from services.judging.assignments import Assignments
+from services.judging.exports import export_verdicts
+from services.judging.imports import import_responses, import_verdicts
 from services.judging.report.writer import write_report
 from services.judging.studies import Studies
-from services.judging.translate import from_results, from_study, from_verdict, study_id, to_spec
+from services.judging.translate import (
+    from_judge_progress,
+    from_progress,
+    from_results,
+    from_study,
+    from_verdict,
+    study_id,
+    to_spec,
+)
 from services.shared.errors import InvalidInput
 from services.shared.operations import OperationContext, Operations
 from services.shared.paging import decode_page_token, encode_page_token, page_size
@@ -28,6 +40,7 @@ class JudgingServicer(judging_pb2_grpc.JudgingServiceServicer):
     def __init__(self, studies: Studies, operations: Operations) -> None:
         self._studies = studies
         self._operations = operations
+        self._assignments = Assignments(studies.repository)
         operations.register(RUN, self._run)
         operations.register(REPORT, self._report)
 
@@ -77,6 +90,47 @@ class JudgingServicer(judging_pb2_grpc.JudgingServiceServicer):
         )
         more = encode_page_token(int(found[size - 1].id), query=query) if len(found) > size else ""
         return judging_pb2.ListVerdictsResponse(verdicts=map(from_verdict, found[:size]), next_page_token=more)
+
+    async def GetStudyProgress(
+        self, request: judging_pb2.GetStudyProgressRequest, context: Any
+    ) -> judging_pb2.StudyProgress:
+        name = study_id(request.name)
+        judges = await self._studies.progress(name)
+        spec = await self._studies.repository.spec(name)
+        people = [await self._assignments.progress(spec, judge.judge) for judge in judges if judge.kind == "human"]
+        return judging_pb2.StudyProgress(judges=map(from_judge_progress, judges), annotators=map(from_progress, people))
+
+    async def ImportVerdicts(
+        self, request: judging_pb2.ImportVerdictsRequest, context: Any
+    ) -> judging_pb2.ImportVerdictsResponse:
+        studies = self._studies
+        outcome = await import_verdicts(
+            studies.repository,
+            studies.store,
+            study_id(request.name),
+            request.source_uri,
+            request.format,
+            request.systems,
+        )
+        return judging_pb2.ImportVerdictsResponse(
+            imported=outcome.imported, skipped=outcome.skipped, problems=outcome.problems
+        )
+
+    async def ImportResponses(
+        self, request: judging_pb2.ImportResponsesRequest, context: Any
+    ) -> judging_pb2.ImportResponsesResponse:
+        found = await asyncio.to_thread(
+            import_responses, self._studies.store, request.source_uri, request.format, request.prompts_uri
+        )
+        systems = [study_pb2.System(name=each.name, responses_uri=each.responses_uri) for each in found.systems]
+        return judging_pb2.ImportResponsesResponse(systems=systems, problems=found.problems)
+
+    async def ExportVerdicts(
+        self, request: judging_pb2.ExportVerdictsRequest, context: Any
+    ) -> judging_pb2.ExportVerdictsResponse:
+        studies = self._studies
+        done = await export_verdicts(studies.repository, studies.store, study_id(request.name), request.format)
+        return judging_pb2.ExportVerdictsResponse(uri=done.uri, exported=done.exported, excluded=done.excluded)
 
     async def GetResults(self, request: judging_pb2.GetResultsRequest, context: Any) -> judging_pb2.Results:
         return from_results(await self._studies.results(study_id(request.name)))

@@ -7,7 +7,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from services.judging.asking import Inference
+from services.judging import aggregates
+from services.judging.asking import Inference, orders_and_draws
 from services.judging.columns import to_columns
 from services.judging.items import Answer, Place, answers_of, empty_answers, make_items
 from services.judging.llm_judge import Budget, LimitReached, LlmJudge
@@ -23,6 +24,16 @@ MAX_ITEMS = 500_000
 _CACHED_RESULTS = 32
 # What a run tells while it works: judge, verdicts had, verdicts owed, counts by state.
 JudgeReport = Callable[[str, int, int, dict[str, int]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeProgress:
+    """Verdicts by state; `total` is 0 where it is not known beforehand."""
+
+    judge: str
+    kind: str
+    states: Mapping[str, int]
+    total: int = 0
 
 
 @dataclass
@@ -82,10 +93,22 @@ class Studies:
             await self.repository.set_state(name, "done")
         return await self.results(name)
 
+    async def progress(self, name: str) -> list[JudgeProgress]:
+        """How far each judge is; judges that have not begun included."""
+        study = await self.repository.get(name)
+        counts = await aggregates.by_judge(self.repository.database, name)
+        samples = await aggregates.samples(self.repository.database, name)
+        found = []
+        for judge in study.spec.judges:
+            orders, draws = orders_and_draws(study.spec, judge, samples)
+            states = counts.pop((judge.name, "llm"), {})
+            found.append(JudgeProgress(judge.name, "llm", states, study.item_count * orders * draws))
+        return found + [JudgeProgress(judge, kind, states) for (judge, kind), states in sorted(counts.items())]
+
     async def results(self, name: str) -> Results:
         """The numbers of a study; computed once for the verdicts that there are."""
         study = await self.repository.get(name)
-        key = (name, study.digest, *await self.repository.stamp(name))
+        key = (name, study.digest, *await aggregates.stamp(self.repository.database, name))
         if key not in self._results:
             results = await self._compute(study)
             while len(self._results) >= _CACHED_RESULTS:
@@ -94,8 +117,8 @@ class Studies:
         return self._results[key]
 
     async def _compute(self, study: StoredStudy) -> Results:
-        rows = await self.repository.verdict_rows(study.spec)
-        gold = await self.repository.gold(study.spec.name)
+        rows = await aggregates.verdict_rows(self.repository.database, study.spec)
+        gold = await aggregates.gold(self.repository.database, study.spec.name)
 
         def work() -> Results:
             rules = study.spec.rules

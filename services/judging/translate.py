@@ -9,9 +9,11 @@ from typing import Any
 from google.protobuf import timestamp_pb2
 
 from lima.judging.v1 import judging_pb2, study_pb2
+from services.judging.assignments import Progress
 from services.judging.repository import StoredStudy
 from services.judging.results import AgreementResult, PairResult, Results, ScoreResult
 from services.judging.statistics.estimate import Estimate
+from services.judging.studies import JudgeProgress
 from services.judging.study import NAME, StudySpec
 from services.judging.verdicts import Choice, Verdict
 from services.shared.errors import InvalidInput
@@ -229,4 +231,26 @@ def _agreement(each: AgreementResult) -> judging_pb2.AgreementResult:
         second=each.second,
         tie_discounted=from_estimate(each.tie_discounted),
         kappa=from_estimate(each.kappa),
+    )
+
+
+def from_progress(progress: Progress) -> judging_pb2.AnnotatorProgress:
+    return judging_pb2.AnnotatorProgress(
+        annotator=progress.annotator,
+        done=progress.done,
+        skipped=progress.skipped,
+        remaining=progress.remaining,
+        gold_accuracy=progress.gold_accuracy,
+        median_seconds=progress.median_seconds,
+    )
+
+
+def from_judge_progress(progress: JudgeProgress) -> judging_pb2.JudgeProgress:
+    return judging_pb2.JudgeProgress(
+        judge=progress.judge,
+        kind=progress.kind,
+        done=sum(progress.states.values()),
+        total=progress.total,
+        unparsable=progress.states.get("unparsable", 0),
+        failed=progress.states.get("failed", 0),
     )

@@ -74,7 +74,7 @@ def _verdict(
     human = name.startswith(("expert", "author")) or "human" in name
     turn = record.number("turn") or 1
     return Verdict(
-        prompt_id=f"mt-bench-{record.identifier('question_id')}",
+        prompt_id=record.identifier("question_id"),
         systems=systems,
         judge=name[:100],
         judge_kind="human" if human else "llm",
@@ -97,7 +97,7 @@ def responses(record: Record, prompts: dict[str, tuple[str, ...]]) -> list[tuple
             raise BadRecord("each of choices must hold turns, a list of texts")
         index = choice.get("index", 0)
         sample = index if isinstance(index, int) and index >= 0 else 0
-        found.append((model, _response(f"mt-bench-{question}", model, asked, turns, sample)))
+        found.append((model, _response(question, model, asked, turns, sample)))
     return found
 
 

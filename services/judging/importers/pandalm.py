@@ -13,7 +13,7 @@ _LABELS = {"0": 0.5, "1": 1.0, "2": 0.0, "tie": 0.5}
 
 def verdicts(record: Record) -> list[Entry]:
     """Labels are 0 or "Tie", 1 and 2; anything else that a judge said is unparsable."""
-    prompt_id = f"pandalm-{record.identifier('idx')}"
+    prompt_id = record.identifier("idx")
     people = [name for name in _PEOPLE if name in record.values]
     judges = [key.removesuffix("_result") for key in record.values if key.endswith("_result")]
     if not people and not judges:
@@ -41,7 +41,7 @@ def verdicts(record: Record) -> list[Entry]:
 
 def responses(record: Record) -> list[tuple[str, Response]]:
     """Both answers of a pair; which model gave which differs from prompt to prompt and stands in the tags."""
-    prompt_id = f"pandalm-{record.identifier('idx')}"
+    prompt_id = record.identifier("idx")
     models = record.optional("cmp_key", str, "_").partition("_")
     return [
         (
@@ -50,7 +50,7 @@ def responses(record: Record) -> list[tuple[str, Response]]:
                 prompt_id=prompt_id,
                 source=record.optional("motivation_app", str, ""),
                 messages=(Turn(role="user", content=_prompt(record)),),
-                response=record.get(system, str),
+                response=_answer(record, system),
                 model=model,
                 finish_reason="stop",
                 prompt_tokens=0,
@@ -60,6 +60,12 @@ def responses(record: Record) -> list[tuple[str, Response]]:
         )
         for system, model in zip(SYSTEMS, (models[0], models[2]), strict=True)
     ]
+
+
+def _answer(record: Record, system: str) -> str:
+    """The answer; the published file holds short answers such as True and 3 as JSON values of their own."""
+    value = record.values.get(system)
+    return str(value) if isinstance(value, bool | int | float) else record.get(system, str)
 
 
 def _prompt(record: Record) -> str:

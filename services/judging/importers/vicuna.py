@@ -15,7 +15,7 @@ def verdicts(record: Record, systems: tuple[str, ...]) -> list[Entry]:
     first, second = (number(score, "score") for score in scores)
     parsed = first is not None and second is not None and first >= 0 and second >= 0
     verdict = Verdict(
-        prompt_id=f"vicuna-{record.identifier('question_id')}",
+        prompt_id=record.identifier("question_id"),
         systems=systems or ("answer1", "answer2"),
         judge=f"reviewer-{record.values.get('reviewer_id', 1)}"[:100],
         judge_kind="llm",
@@ -40,7 +40,7 @@ def responses(record: Record, prompts: dict[str, tuple[str, ...]]) -> list[tuple
         (
             model,
             Response(
-                prompt_id=f"vicuna-{question}",
+                prompt_id=question,
                 messages=tuple(Turn(role="user", content=turn) for turn in turns[:1]),
                 response=record.get("text", str),
                 model=model,

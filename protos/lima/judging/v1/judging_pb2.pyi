@@ -84,14 +84,34 @@ class RunStudyRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ImportVerdictsRequest(_message.Message):
-    __slots__ = ("name", "source_uri", "format")
+    __slots__ = ("name", "source_uri", "format", "systems")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SOURCE_URI_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
+    SYSTEMS_FIELD_NUMBER: _ClassVar[int]
     name: str
     source_uri: str
     format: str
-    def __init__(self, name: _Optional[str] = ..., source_uri: _Optional[str] = ..., format: _Optional[str] = ...) -> None: ...
+    systems: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., source_uri: _Optional[str] = ..., format: _Optional[str] = ..., systems: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ImportResponsesRequest(_message.Message):
+    __slots__ = ("source_uri", "format", "prompts_uri")
+    SOURCE_URI_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    PROMPTS_URI_FIELD_NUMBER: _ClassVar[int]
+    source_uri: str
+    format: str
+    prompts_uri: str
+    def __init__(self, source_uri: _Optional[str] = ..., format: _Optional[str] = ..., prompts_uri: _Optional[str] = ...) -> None: ...
+
+class ImportResponsesResponse(_message.Message):
+    __slots__ = ("systems", "problems")
+    SYSTEMS_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    systems: _containers.RepeatedCompositeFieldContainer[_study_pb2.System]
+    problems: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, systems: _Optional[_Iterable[_Union[_study_pb2.System, _Mapping]]] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ImportVerdictsResponse(_message.Message):
     __slots__ = ("imported", "skipped", "problems")

@@ -67,6 +67,11 @@ class JudgingServiceStub:
                 request_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.RunStudyRequest.SerializeToString,
                 response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
+        self.ImportResponses = channel.unary_unary(
+                '/lima.judging.v1.JudgingService/ImportResponses',
+                request_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.ImportResponsesRequest.SerializeToString,
+                response_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.ImportResponsesResponse.FromString,
+                _registered_method=True)
         self.ImportVerdicts = channel.unary_unary(
                 '/lima.judging.v1.JudgingService/ImportVerdicts',
                 request_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.ImportVerdictsRequest.SerializeToString,
@@ -136,6 +141,13 @@ class JudgingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ImportResponses(self, request, context):
+        """Turns a peer's file of answers into response sets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ImportVerdicts(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -200,6 +212,11 @@ def add_JudgingServiceServicer_to_server(servicer, server):
                     servicer.RunStudy,
                     request_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.RunStudyRequest.FromString,
                     response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'ImportResponses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportResponses,
+                    request_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.ImportResponsesRequest.FromString,
+                    response_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.ImportResponsesResponse.SerializeToString,
             ),
             'ImportVerdicts': grpc.unary_unary_rpc_method_handler(
                     servicer.ImportVerdicts,
@@ -390,6 +407,33 @@ class JudgingService:
             '/lima.judging.v1.JudgingService/RunStudy',
             lima_dot_judging_dot_v1_dot_judging__pb2.RunStudyRequest.SerializeToString,
             google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportResponses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lima.judging.v1.JudgingService/ImportResponses',
+            lima_dot_judging_dot_v1_dot_judging__pb2.ImportResponsesRequest.SerializeToString,
+            lima_dot_judging_dot_v1_dot_judging__pb2.ImportResponsesResponse.FromString,
             options,
             channel_credentials,
             insecure,
