@@ -30,6 +30,7 @@ async def verdict_rows(database: Database, spec: StudySpec) -> list[VerdictRow]:
                 (row.sample, row.turn),
                 tuple(row.systems),
                 row.judge,
+                row.kind,
                 spec.human.group(row.judge) if row.kind == "human" else row.judge,
                 row.state,
                 row.preference,

@@ -19,6 +19,7 @@ class VerdictRow(NamedTuple):
     place: Hashable
     systems: tuple[str, ...]
     judge: str
+    kind: str
     group: str
     state: str
     preference: float | None
@@ -71,6 +72,8 @@ class Columns:
     judge_names: list[str]
     group_names: list[str]
     source_names: list[str]
+    # "human", "llm" or "imported" for each group.
+    group_kinds: dict[str, str]
     # (systems, group, state) -> verdicts that are not OK.
     excluded: Counter[tuple[tuple[str, ...], str, str]] = field(default_factory=Counter)
 
@@ -95,9 +98,11 @@ def to_columns(rows: Iterable[VerdictRow], labels: Sequence[str] = ()) -> Column
     label_codes = {label: code for code, label in enumerate(labels)}
     excluded: Counter[tuple[tuple[str, ...], str, str]] = Counter()
     kept: list[tuple[float, ...]] = []
+    kinds: dict[str, str] = {}
     nan = float("nan")
     for row in rows:
         group = codes["group"](row.group)
+        kinds[row.group] = row.kind
         if row.state != "ok":
             excluded[row.systems, row.group, row.state] += 1
             continue
@@ -128,6 +133,7 @@ def to_columns(rows: Iterable[VerdictRow], labels: Sequence[str] = ()) -> Column
         judge_names=list(map(str, codes["judge"].names)),
         group_names=list(map(str, codes["group"].names)),
         source_names=list(map(str, codes["source"].names)),
+        group_kinds=kinds,
         excluded=excluded,
     )
 

@@ -98,6 +98,8 @@ class Results:
     strengths: list[StrengthResult] = field(default_factory=list)
     gold: list[GoldResult] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    # "human", "llm" or "imported" for each judge or group that results name.
+    kinds: dict[str, str] = field(default_factory=dict)
 
 
 def compute(
@@ -115,7 +117,7 @@ def compute(
         columns: verdicts on items that are not gold.
         gold: for each annotator the gold items answered rightly, and all answered.
     """
-    results = Results(study, prompts=len(np.unique(columns.prompt)), verdicts=len(columns))
+    results = Results(study, prompts=len(np.unique(columns.prompt)), verdicts=len(columns), kinds=columns.group_kinds)
     if rules.pairwise:
         results.pairs = [_pair(*part, resamples=resamples, seed=seed) for part in _parts(columns)]
         results.strengths = _strengths(columns, resamples, seed)

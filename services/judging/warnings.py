@@ -11,6 +11,7 @@ FEW_PROMPTS = 50
 HIGH_FLIP_RATE = 0.25
 LOST_SHARE = 0.05
 GOLD_THRESHOLD = 0.7
+LENGTH_SHIFT = 0.05
 
 
 def percent(share: float) -> str:
@@ -21,7 +22,7 @@ def warnings_of(results: Results, empty: Mapping[str, int]) -> list[str]:
     """Sentences, the gravest first."""
     if results.verdicts == 0:
         return ["There is no usable verdict yet: nothing below is a result."]
-    found = [sentence for pair in results.pairs for sentence in _about_judge(pair)]
+    found = [sentence for pair in results.pairs for sentence in _about_judge(pair, results.kinds[pair.judge])]
     found += [sentence for pair in results.pairs for sentence in _about_conclusion(pair)]
     if results.prompts < FEW_PROMPTS:
         found.append(
@@ -40,7 +41,7 @@ def warnings_of(results: Results, empty: Mapping[str, int]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _about_judge(pair: PairResult) -> Iterator[str]:
+def _about_judge(pair: PairResult, kind: str) -> Iterator[str]:
     summary, about = pair.summary, f"on {pair.first} against {pair.second}"
     yield from _about_losses(pair.judge, f"{pair.first} against {pair.second}", summary.win.excluded, summary.verdicts)
     flips, bias = summary.flip_rate, summary.position_bias
@@ -55,11 +56,11 @@ def _about_judge(pair: PairResult) -> Iterator[str]:
             f"{pair.judge} favours the answer shown {side} {about}: {percent(max(bias.value, 1 - bias.value))} of its "
             f"choices (McNemar p = {summary.position_p:.2g})."
         )
-    if not flips.known and summary.verdicts:
+    if not flips.known and summary.verdicts and kind != "human":
         yield f"{pair.judge} saw each comparison in one order only {about}: its consistency is unknown."
-    longer = pair.length.longer_preferred
-    if longer.known and longer.low > 0.5 and longer.value >= 0.6:
-        controlled = pair.length.controlled_win_rate
+    longer, controlled = pair.length.longer_preferred, pair.length.controlled_win_rate
+    moved = abs(controlled.value - summary.win_rate.value) >= LENGTH_SHIFT
+    if longer.known and longer.low > 0.5 and moved:
         yield (
             f"{pair.judge} chose the longer answer on {percent(longer.value)} of decided prompts {about}; with length "
             f"taken out the win rate is {percent(controlled.value)} instead of {percent(summary.win_rate.value)}."

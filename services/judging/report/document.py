@@ -28,7 +28,6 @@ def document(
 ) -> dict[str, Any]:
     """Everything the report says. NaN becomes null."""
     spec = study.spec
-    llm = {judge.name for judge in spec.judges}
     value = {
         "format": FORMAT,
         "study": spec.name,
@@ -48,7 +47,7 @@ def document(
         "scores_by_source": [dataclasses.asdict(score) for score in results.scores_by_source],
         "differences": [dataclasses.asdict(each) for each in results.differences],
         "strengths": [dataclasses.asdict(each) for each in results.strengths],
-        "agreements": [_agreement(each, llm) for each in results.agreements],
+        "agreements": [_agreement(each, results.kinds) for each in results.agreements],
         "reliabilities": [dataclasses.asdict(each) for each in results.reliabilities],
         "gold": [dataclasses.asdict(each) for each in results.gold],
         "prompts_needed": _prompts_needed(results),
@@ -101,8 +100,8 @@ def _pair(pair: PairResult) -> dict[str, Any]:
     return {**dataclasses.asdict(pair), "anchor": f"v-{pair.second}-{pair.judge}"}
 
 
-def _agreement(each: AgreementResult, llm: set[str]) -> dict[str, Any]:
-    kinds = sorted("llm" if name in llm else name for name in (each.first, each.second))
+def _agreement(each: AgreementResult, kinds_of: Mapping[str, str]) -> dict[str, Any]:
+    kinds = sorted("llm" if kinds_of[name] == "llm" else name for name in (each.first, each.second))
     return {**dataclasses.asdict(each), "paper": paper.AGREEMENT.get((kinds[0], kinds[1]))}
 
 

@@ -42,11 +42,10 @@ def _interval(estimate: Estimate) -> str:
 
 def _preference(spec: StudySpec, results: Results) -> list[Figure]:
     """Figure 1 for people, Figure 2 for LLM judges: wins, ties and losses against each baseline."""
-    llm = {judge.name for judge in spec.judges}
     found = []
     for number, what, pairs in (
-        ("Figure 1", "people", [pair for pair in results.pairs if pair.judge not in llm]),
-        ("Figure 2", "LLM judges", [pair for pair in results.pairs if pair.judge in llm]),
+        ("Figure 1", "people", [pair for pair in results.pairs if results.kinds[pair.judge] == "human"]),
+        ("Figure 2", "LLM judges", [pair for pair in results.pairs if results.kinds[pair.judge] != "human"]),
     ):
         pairs = [pair for pair in pairs if pair.summary.win.known]
         if not pairs:
@@ -66,10 +65,10 @@ def _preference(spec: StudySpec, results: Results) -> list[Figure]:
 
 def _pair_bar(pair: PairResult) -> svg.Bar:
     summary = pair.summary
-    note = f"win {_interval(summary.win)}, lose {_interval(summary.lose)}, n = {summary.win.n} prompts, by {pair.judge}"
+    note = f"win {_interval(summary.win)}, lose {_interval(summary.lose)}, n = {summary.win.n} prompts"
     if summary.flip_rate.known:
         note += f", consistency {100 * (1 - summary.flip_rate.value):.0f}%"
-    return svg.Bar(f"against {pair.second}", (summary.win.value, summary.tie.value, summary.lose.value), note)
+    return svg.Bar(f"{pair.second} · {pair.judge}", (summary.win.value, summary.tie.value, summary.lose.value), note)
 
 
 def _win_rates(results: Results) -> list[Figure]:
@@ -77,7 +76,7 @@ def _win_rates(results: Results) -> list[Figure]:
     for pair in results.pairs:
         rate, controlled = pair.summary.win_rate, pair.length.controlled_win_rate
         if rate.known:
-            label = f"{pair.second}, {pair.judge}"
+            label = f"{pair.second} · {pair.judge}"
             points.append(svg.Point(label, rate.value, rate.low, rate.high, f"n = {rate.n}"))
             points.append(
                 svg.Point("same length", controlled.value, controlled.low, controlled.high, "length-controlled", True)
@@ -89,7 +88,7 @@ def _win_rates(results: Results) -> list[Figure]:
         "(wins + ties / 2) / n from prompts drawn with replacement, and the win rate a logistic model expects for "
         "answers of equal length."
     )
-    return [Figure("win-rates", title, caption, "", svg.interval_rows(title, points, 0, 1))]
+    return [Figure("win-rates", title, caption, "", svg.interval_rows(title, points, 0, 1, mark=0.5))]
 
 
 def _shares(spec: StudySpec, results: Results) -> Figure:

@@ -27,6 +27,7 @@ STYLE = """
 .c text{fill:var(--ink)}.c .faint{fill:var(--faint);font-size:12px}.c .small{font-size:11px}
 .c .grid{stroke:var(--grid)}.c .s0{fill:var(--s0)}.c .s1{fill:var(--s1)}.c .s2{fill:var(--s2)}
 .c .on0{fill:var(--on0)}.c .on1{fill:var(--on1)}.c .on2{fill:var(--on2)}.c .pale{opacity:.45}
+.c .mark{stroke:var(--faint);stroke-dasharray:4 3}
 .c .whisker{stroke:var(--ink);stroke-width:1.5;fill:none}.c .line0{stroke:var(--s0);stroke-width:2;fill:none}
 .c .line2{stroke:var(--s2);stroke-width:2;fill:none;stroke-dasharray:6 3}.c .band{fill:var(--s0);opacity:.15}
 """
@@ -87,14 +88,16 @@ def stacked_bars(title: str, legend: Sequence[str], bars: Sequence[Bar]) -> str:
     return _chart(title, top + 6, body)
 
 
-def interval_rows(title: str, points: Sequence[Point], low: float, high: float, unit: str = "") -> str:
-    """Values with whiskers on a common axis from `low` to `high`."""
+def interval_rows(title: str, points: Sequence[Point], low: float, high: float, *, mark: float | None = None) -> str:
+    """Values with whiskers on a common axis from `low` to `high`; `mark` is a value to compare with."""
 
     def place(value: float) -> float:
         return _LEFT + (min(max(value, low), high) - low) / (high - low) * (WIDTH - _LEFT - _RIGHT)
 
     bottom = 10 + len(points) * _ROW
-    body = _vertical_grid(low, high, place, 6, bottom, unit)
+    body = _vertical_grid(low, high, place, 6, bottom)
+    if mark is not None:
+        body.append(f'<path class="mark" d="M{place(mark):.1f} 6V{bottom}"/>')
     for index, point in enumerate(points):
         middle = 10 + index * _ROW + _ROW / 2
         body.append(_label(point.label, middle, point.reference))
@@ -173,14 +176,14 @@ def lines(title: str, x_name: str, series: Sequence[Series], *, height: int = 30
     return _chart(title, height, body)
 
 
-def _vertical_grid(low: float, high: float, place: object, top: float, bottom: float, unit: str) -> list[str]:
+def _vertical_grid(low: float, high: float, place: object, top: float, bottom: float) -> list[str]:
     assert callable(place)
     body = []
     for step in range(6):
         value = low + (high - low) * step / 5
         x = place(value)
         body.append(f'<path class="grid" d="M{x:.1f} {top}V{bottom}"/>')
-        shown = f"{value:.2g}{escape(unit)}"
+        shown = f"{value:.2g}"
         body.append(f'<text class="faint small" x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{shown}</text>')
     return body
 
