@@ -23,21 +23,29 @@ class OperationContext:
         self._write = write
         self._written = 0.0
         self._changed = False
-        self._cancelled = threading.Event()
+        self._interrupted = threading.Event()
+        self._cancelled = False
         self._loop = asyncio.get_running_loop()
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked for the cancellation. May be read in any thread."""
-        return self._cancelled.is_set()
+        """Whether somebody asked for the cancellation."""
+        return self._cancelled
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the handler must stop: it was cancelled, or the server stops, or the lease was lost."""
+        return self._interrupted.is_set()
 
     def raise_if_cancelled(self) -> None:
-        """For work in threads, which asyncio cannot interrupt."""
-        if self.cancelled:
-            raise Cancelled(f"{self.name} was cancelled")
+        """Raises Cancelled once the handler must stop; for work in threads, which asyncio cannot interrupt."""
+        if self.interrupted:
+            raise Cancelled(f"{self.name} was interrupted")
 
-    def mark_cancelled(self) -> None:
-        self._cancelled.set()
+    def interrupt(self, cancelled: bool) -> None:
+        """The runner's: tell the handler to stop."""
+        self._cancelled = cancelled
+        self._interrupted.set()
 
     async def report(
         self,
@@ -72,7 +80,7 @@ class OperationContext:
         unit: str | None = None,
         counts: Mapping[str, int] | None = None,
     ) -> None:
-        """As `report`, from a thread beside the event loop; raises Cancelled if that was asked for."""
+        """As `report`, from a thread beside the event loop; raises Cancelled once the handler must stop."""
         self.raise_if_cancelled()
         report = self.report(stage=stage, done=done, total=total, unit=unit, counts=counts)
         asyncio.run_coroutine_threadsafe(report, self._loop).result()

@@ -122,7 +122,7 @@ class Operations:
         """Ask for the cancellation; one that is done already stays as it is."""
         row = await self._row(name)
         await self._table.request_cancel(row.id)
-        self._interrupt(row.id)
+        self._interrupt(row.id, cancelled=True)
         self._wake.set()
 
     async def delete(self, name: str) -> None:
@@ -142,8 +142,8 @@ class Operations:
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.wait([self._loop])
-        for task in list(self._tasks.values()):
-            task.cancel()
+        for identifier in list(self._contexts):
+            self._interrupt(identifier)
         if self._tasks:
             await asyncio.wait(self._tasks.values())
 
@@ -167,15 +167,13 @@ class Operations:
     async def _renew(self) -> None:
         if time.monotonic() - self._renewed > self._lease_seconds:
             # The leases ran out unrenewed: others may have taken these over.
-            for task in self._tasks.values():
-                task.cancel()
+            for identifier in list(self._contexts):
+                self._interrupt(identifier)
         if self._tasks:
             held = await self._table.renew(self._owner, list(self._tasks), self._lease_seconds)
-            for identifier in list(self._tasks):
-                if identifier not in held:
-                    self._tasks[identifier].cancel()
-                elif held[identifier]:
-                    self._interrupt(identifier)
+            for identifier in list(self._contexts):
+                if identifier not in held or held[identifier]:
+                    self._interrupt(identifier, cancelled=held.get(identifier, False))
             for context in list(self._contexts.values()):
                 await context.flush()
         self._renewed = time.monotonic()
@@ -185,6 +183,7 @@ class Operations:
         if free <= 0 or not self._handlers:
             return
         for row in await self._table.claim(self._owner, self._handlers, self._lease_seconds, free):
+            self._contexts[row.id] = self._context(row)
             task = asyncio.create_task(self._execute(row), name=PREFIX + row.id)
             self._tasks[row.id] = task
             task.add_done_callback(partial(self._forget, row.id))
@@ -194,10 +193,11 @@ class Operations:
         self._contexts.pop(identifier, None)
         self._wake.set()
 
-    def _interrupt(self, identifier: str) -> None:
+    def _interrupt(self, identifier: str, *, cancelled: bool = False) -> None:
+        """Stop a handler: for good if it was cancelled, or else to hand the operation back."""
         context = self._contexts.get(identifier)
-        if context is not None and not context.cancelled:
-            context.mark_cancelled()
+        if context is not None and not context.interrupted:
+            context.interrupt(cancelled)
             self._tasks[identifier].cancel()
 
     async def _execute(self, row: Row) -> None:
@@ -216,16 +216,19 @@ class Operations:
             self._metrics.ended(row.kind, outcome, seconds)
             log.info("operation " + outcome, target=row.target, seconds=round(seconds, 2))
 
-    async def _carry_out(self, row: Row) -> str:
-        """How the operation ended. Raises CancelledError if it must be handed back."""
-
+    def _context(self, row: Row) -> OperationContext:
         async def write(progress: bytes) -> None:
             await self._table.write_progress(self._owner, row.id, progress)
 
-        context = OperationContext(PREFIX + row.id, row.target, row.progress, write)
-        self._contexts[row.id] = context
+        return OperationContext(PREFIX + row.id, row.target, row.progress, write)
+
+    async def _carry_out(self, row: Row) -> str:
+        """How the operation ended. Raises CancelledError if it must be handed back."""
+        context = self._contexts[row.id]
         values = await self._outcome(row, context)
         await context.flush()
+        # From here on it can be interrupted no more: its outcome is being stored.
+        self._contexts.pop(row.id)
         # Hours of work must not be lost to a database that is away for a moment.
         if not await until_available(lambda: self._table.finish(self._owner, row.id, values), self._lease_seconds):
             # Its lease ran out and another replica took it over: that one's outcome counts.
@@ -243,10 +246,10 @@ class Operations:
             packed = any_pb2.Any()
             packed.Pack(response)
             return {"response": packed.SerializeToString()}
-        except asyncio.CancelledError:
-            if not context.cancelled:
-                raise
-            error: LimaError = Cancelled(f"{context.name} was cancelled")
+        except (asyncio.CancelledError, Cancelled) as stop:
+            if context.interrupted and not context.cancelled:
+                raise asyncio.CancelledError from stop
+            error: LimaError = stop if isinstance(stop, Cancelled) else Cancelled(f"{context.name} was cancelled")
         except LimaError as failure:
             error = failure
         except Exception:

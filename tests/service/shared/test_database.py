@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.shared.database import Database
-from services.shared.errors import FailedPrecondition, InvalidInput, Unavailable
+from services.shared.errors import DiskFull, FailedPrecondition, InvalidInput, Unavailable
 from services.shared.operations.table import metadata as operations_metadata
 from services.shared.settings import Settings
 
@@ -156,6 +156,22 @@ def test_programs_that_start_at_once_migrate_once(database_settings: Settings, m
     for process in programs:
         _, output = process.communicate(timeout=100)
         assert process.returncode == 0, output
+
+
+async def test_a_full_disk_is_told(tmp_path: Path, migrations: Path) -> None:
+    database = Database.open(Settings(state_dir=tmp_path), "curation", migrations)
+    await database.migrate()
+
+    async def fill() -> None:
+        async with database.transaction() as session:
+            await session.execute(sa.text("PRAGMA max_page_count = 1"))  # SQLite's own full disk
+            session.add_all(Counter(name=f"{number:020}", value=number) for number in range(10_000))
+
+    with pytest.raises(DiskFull, match="no space left"):
+        await fill()
+    async with database.session() as session:
+        assert (await session.scalars(sa.select(Counter))).all() == []
+    await database.close()
 
 
 async def test_services_that_start_at_once_in_one_process_keep_apart(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -155,6 +156,31 @@ async def test_a_thread_learns_of_the_cancellation(database_settings: Settings) 
         await started.wait()
         await operations.cancel(operation.name)
         await asyncio.wait_for(ended.wait(), WAIT_SECONDS)
+
+
+async def test_a_thread_learns_that_its_server_stops(database_settings: Settings) -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def work_in_thread(context: OperationContext, request: StringValue) -> StringValue:
+        loop = asyncio.get_running_loop()
+
+        def grind() -> None:
+            loop.call_soon_threadsafe(started.set)
+            while not context.interrupted:
+                time.sleep(0.01)
+            loop.call_soon_threadsafe(ended.set)
+            context.raise_if_cancelled()
+
+        await asyncio.to_thread(grind)
+        return request
+
+    async with working(database_settings, work_in_thread) as operations:
+        operation = await operations.start("shout", REQUEST)
+        await started.wait()
+    await asyncio.wait_for(ended.wait(), WAIT_SECONDS)
+    # It was not cancelled, so the next server goes on with it.
+    async with working(database_settings, shout) as operations:
+        assert response_of(await operations.wait(operation.name, WAIT_SECONDS)) == "A REQUEST"
 
 
 async def test_a_stopped_server_hands_over_to_the_next(database_settings: Settings) -> None:
