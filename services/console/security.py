@@ -7,6 +7,7 @@ from urllib.parse import quote, urlsplit
 
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.console.sessions import COOKIE, Permission, Session, SessionKeeper
@@ -53,8 +54,11 @@ class Forbidden(Exception):
         self.reason = reason
 
 
-class BodyTooLarge(Exception):
-    pass
+class BodyTooLarge(HTTPException):
+    """An HTTPException, since what reads bodies turns any other into a malformed request."""
+
+    def __init__(self) -> None:
+        super().__init__(413)
 
 
 class Gate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -15,7 +16,7 @@ from services.console.pages.home import waiting_tasks
 from services.console.sessions import Permission, Session
 from services.console.tasks import Task, task_of
 from services.console.views import last_part, page
-from services.shared.errors import FailedPrecondition, InvalidInput, NotFound
+from services.shared.errors import Conflict, FailedPrecondition, InvalidInput, NotFound
 
 router = APIRouter()
 Annotator = Annotated[Session, Depends(security.need(Permission.TASKS))]
@@ -107,8 +108,10 @@ async def skip(
     skipped = judging_pb2.SkipItemRequest(
         name=_item_name(task, item_id), lease=lease, annotator=session.name, reason=reason.strip()
     )
-    async with calls():
-        await backends.annotation.SkipItem(skipped, timeout=WRITE_SECONDS)
+    # An item that is not held any more, as after a lost answer to this same request, needs no skipping.
+    with suppress(Conflict):
+        async with calls():
+            await backends.annotation.SkipItem(skipped, timeout=WRITE_SECONDS)
     return done(request, f"/annotate/{task.code}")
 
 

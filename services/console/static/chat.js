@@ -2,7 +2,6 @@
 import { notice, csrf } from "./notice.js";
 
 const form = document.getElementById("chat");
-if (form) start();
 
 function start() {
   const say = form.querySelector("#say");
@@ -160,3 +159,5 @@ class Side {
     this.log.scrollTop = this.log.scrollHeight;
   }
 }
+
+if (form) start();

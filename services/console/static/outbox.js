@@ -1,5 +1,6 @@
 // Forms with data-sure are sent until the server has them: a lost connection or a restart only delays them,
-// and a reload sends what was left. Servers treat a repeated submission as the same one.
+// and a reload sends what was left. Servers treat a repeated submission as the same one; what they cannot
+// (undo: twice is two steps) has data-sure="once" and is sent a single time.
 import { notice, words, csrf } from "./notice.js";
 import { forget } from "./drafts.js";
 
@@ -14,17 +15,18 @@ export function startOutbox() {
     event.preventDefault();
     const body = new URLSearchParams(new FormData(form, event.submitter));
     const url = event.submitter?.getAttribute("formaction") || form.getAttribute("action");
-    deliver(form, { url, body: body.toString(), draft: form.dataset.draft || "" });
+    const once = form.dataset.sure === "once";
+    deliver(form, once, { url, body: body.toString(), draft: form.dataset.draft || "" });
   });
   channel?.addEventListener("message", (event) => markElsewhere(event.data));
   resend();
 }
 
-async function deliver(form, letter) {
+async function deliver(form, once, letter) {
   const key = PREFIX + letter.url;
-  localStorage.setItem(key, JSON.stringify(letter));
+  if (!once) localStorage.setItem(key, JSON.stringify(letter));
   setBusy(form, true);
-  const answer = await send(letter);
+  const answer = once ? ((await attemptOnce(letter)) ?? { error: words.silent }) : await send(letter);
   if (!answer.signedOut) localStorage.removeItem(key);
   if (!answer.ok) {
     setBusy(form, false);
