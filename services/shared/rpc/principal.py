@@ -3,12 +3,14 @@
 current().name          # inside a servicer: "ann"
 current().role          # Role.ANNOTATOR
 current().require(Role.OPERATOR, "delete a dataset")
+acting_person(request.annotator)    # the person named, if the caller may speak for them
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from services.shared.settings import Settings
 
 MAXIMUM_TOKENS_FILE_BYTES = 1 << 20
 SCHEME = "bearer "
+PERSON = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
 
 
 class Role(IntEnum):
@@ -54,6 +57,19 @@ _current: ContextVar[Principal] = ContextVar("lima_principal", default=ANONYMOUS
 def current() -> Principal:
     """The caller of the RPC at work."""
     return _current.get()
+
+
+def acting_person(requested: str, field: str = "annotator") -> str:
+    """Whose act this is. Operators, as the console is one, act for the person they name; others for themselves."""
+    caller = current()
+    if requested and requested != caller.name and caller.role < Role.OPERATOR:
+        raise PermissionDenied(
+            f"{caller.name} cannot act as {requested}", remedy=f"leave {field} empty, or name yourself"
+        )
+    name = requested or caller.name
+    if not PERSON.fullmatch(name):
+        raise InvalidInput(field, name, "must be 1 to 128 characters without control characters")
+    return name
 
 
 def set_current(principal: Principal) -> None:

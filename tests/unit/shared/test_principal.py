@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from services.shared.errors import InvalidInput, PermissionDenied, Unauthenticated
-from services.shared.rpc.principal import Principal, Role, Tokens
+from services.shared.rpc.principal import ANONYMOUS, Principal, Role, Tokens, acting_person, set_current
 from services.shared.settings import Settings
 
 ANN = hashlib.sha256(b"token-of-ann").hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def _no_caller_stays() -> Iterator[None]:
+    yield
+    set_current(ANONYMOUS)
 
 
 def tokens(tmp_path: Path, content: str, **values: str) -> Tokens:
@@ -64,3 +71,23 @@ def test_a_role_may_do_what_lower_roles_may() -> None:
     ann.require(Role.ANNOTATOR, "judge")
     with pytest.raises(PermissionDenied, match="takes role operator"):
         ann.require(Role.OPERATOR, "delete")
+
+
+@pytest.mark.parametrize(("requested", "person"), [("", "ann"), ("ann", "ann")])
+def test_people_act_for_themselves(requested: str, person: str) -> None:
+    set_current(Principal("ann", Role.ANNOTATOR))
+    assert acting_person(requested) == person
+
+
+def test_nobody_acts_as_somebody_else() -> None:
+    set_current(Principal("ann", Role.ANNOTATOR))
+    with pytest.raises(PermissionDenied, match="ann cannot act as bob"):
+        acting_person("bob")
+
+
+def test_operators_act_for_whom_they_name() -> None:
+    set_current(Principal("console", Role.OPERATOR))
+    assert acting_person("밥 Bob") == "밥 Bob"
+    for name in ("a\nb", "x" * 129):
+        with pytest.raises(InvalidInput, match="annotator"):
+            acting_person(name)
