@@ -46,7 +46,6 @@ def ray_job(job: FineTuneJob, spec: TrainingSpec, config: OperatorConfig) -> Man
         "kind": "RayJob",
         "metadata": {
             "name": job.child_name,
-            "namespace": job.namespace,
             "labels": {**labels, **queue_labels(job, config)},
         },
         "spec": {
@@ -61,6 +60,8 @@ def ray_job(job: FineTuneJob, spec: TrainingSpec, config: OperatorConfig) -> Man
     }
     if job.spec.deadline_seconds is not None:
         manifest["spec"]["activeDeadlineSeconds"] = job.spec.deadline_seconds
+    if job.namespace:
+        manifest["metadata"]["namespace"] = job.namespace
     if job.uid:
         manifest["metadata"]["ownerReferences"] = [
             {

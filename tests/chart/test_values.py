@@ -92,8 +92,8 @@ def test_the_schema_describes_every_key_and_no_other() -> None:
 
 
 _OPTIONAL = {
-    "affinity", "key", "nodeAffinity", "nodeSelector", "operator", "podAffinity", "podAntiAffinity", "priorityClassName",
-    "runtimeClassName", "tolerations",
+    "affinity", "key", "nodeAffinity", "nodeSelector", "operator", "podAffinity", "podAntiAffinity",
+    "priorityClassName", "runtimeClassName", "tolerations",
 }  # fmt: skip
 
 

@@ -59,10 +59,28 @@ spec:
         {{- end }}
       {{- end }}
       {{- include "lima.placement" $values | nindent 6 }}
+      {{- if $root.Values.development.reload }}
+      # The root file system is read-only: what Skaffold copies in goes to a volume that begins as the image's code.
+      initContainers:
+        - name: code
+          image: {{ include "lima.image" (list $root $role) }}
+          imagePullPolicy: {{ $root.Values.images.pullPolicy }}
+          command: [cp, -a, /app/., /code/]
+          resources:
+            requests: {cpu: 50m, memory: 64Mi}
+            limits: {memory: 256Mi}
+          securityContext:
+            {{- include "lima.containerSecurity" $root | nindent 12 }}
+          volumeMounts:
+            - {name: code, mountPath: /code}
+      {{- end }}
       containers:
         - name: {{ $role }}
           image: {{ include "lima.image" (list $root $role) }}
           imagePullPolicy: {{ $root.Values.images.pullPolicy }}
+          {{- if $root.Values.development.reload }}
+          command: [python, /reload/reload.py]
+          {{- end }}
           args: [services.{{ $role }}]
           {{- include "lima.ports" $edge | nindent 10 }}
           env:
@@ -116,6 +134,10 @@ spec:
           volumeMounts:
             - {name: state, mountPath: /var/lib/lima}
             - {name: tmp, mountPath: /tmp}
+            {{- if $root.Values.development.reload }}
+            - {name: code, mountPath: /app}
+            - {name: reload, mountPath: /reload, readOnly: true}
+            {{- end }}
             {{- if eq $role "operator" }}
             - {name: config, mountPath: /etc/lima, readOnly: true}
             {{- end }}
@@ -127,6 +149,12 @@ spec:
           emptyDir: {sizeLimit: {{ $values.scratch }}}
         - name: tmp
           emptyDir: {sizeLimit: {{ $values.scratch }}}
+        {{- if $root.Values.development.reload }}
+        - name: code
+          emptyDir: {sizeLimit: 2Gi}
+        - name: reload
+          configMap: {name: {{ include "lima.name" (list $root "reload") }}}
+        {{- end }}
         {{- if and (eq $role "inference") $values.upstreamSecret }}
         - name: upstreams
           secret: {secretName: {{ $values.upstreamSecret }}, defaultMode: 0440}

@@ -1,4 +1,4 @@
-"""What `helm test` runs in a pod of the curation image: every service answers its health check, and curation a real call.
+"""What `helm test` runs in the curation image: every service answers its health check, and curation a real call.
 
     python verify.py --grpc lima-curation:50051 --http http://lima-console:8080/healthz --curation lima-curation:50051
 
@@ -11,12 +11,12 @@ import argparse
 import os
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 
 import grpc
+import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from lima.curation.v1 import curation_pb2, curation_pb2_grpc
 
 PATIENCE_SECONDS = 120
@@ -33,8 +33,7 @@ def check_grpc(address: str) -> str:
 
 
 def check_http(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5) as reply:
-        return str(reply.status)
+    return str(httpx.get(url, timeout=5).raise_for_status().status_code)
 
 
 def check_curation(address: str) -> str:
@@ -52,7 +51,7 @@ def passes(name: str, check: Callable[[str], str], target: str) -> bool:
         try:
             print(f"ok   {name} {target}: {check(target)}", flush=True)
             return True
-        except (grpc.RpcError, RuntimeError, urllib.error.URLError, OSError) as error:
+        except (grpc.RpcError, RuntimeError, httpx.HTTPError) as error:
             if time.monotonic() > deadline:
                 print(f"FAIL {name} {target}: {error}", file=sys.stderr, flush=True)
                 return False
@@ -68,7 +67,8 @@ def main() -> int:
     checks = [("health", check_grpc, address) for address in arguments.grpc]
     checks += [("health", check_http, url) for url in arguments.http]
     checks += [("ListDatasets", check_curation, arguments.curation)]
-    return 0 if all([passes(*check) for check in checks]) else 1
+    failed = sum(not passes(*check) for check in checks)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,131 @@
+"""What an image holds, without an engine: each role's locked set in an empty environment, and the files it copies."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.chart.tools import ROOT
+
+SERVICES = ("curation", "inference", "judging", "console", "operator", "cli")
+# What a CPU service must not drag along.
+HEAVY = {"torch", "transformers", "ray", "deepspeed", "accelerate", "vllm"}
+ENTRY = {"cli": "services.cli.main"}
+# Installed sizes as measured, with room for growth: a surprise here is a dependency that crept in.
+LARGEST_MIB = {"curation": 520, "inference": 160, "judging": 330, "console": 180, "operator": 240, "cli": 160}
+
+
+def dockerfile(name: str = "Dockerfile") -> str:
+    return (ROOT / name).read_text().replace("\\\n", " ")
+
+
+def copied(role: str, name: str = "Dockerfile") -> list[str]:
+    """What of the repository an image's last stage copies."""
+    last = dockerfile(name).rpartition("\nFROM ")[2]
+    lines = re.findall(r"^COPY (?!--)(\S+) (\S+)$", last, re.MULTILINE)
+    assert lines
+    return [source.replace("${ROLE}", role) for source, _ in lines]
+
+
+@pytest.fixture(scope="module")
+def uv() -> str:
+    found = Path(sys.executable).with_name("uv")
+    if not found.exists():
+        pytest.skip("uv is not beside this Python: the roles' environments cannot be made")
+    return str(found)
+
+
+@pytest.fixture(params=SERVICES)
+def role(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def image(role: str, tmp_path: Path, uv: str) -> Path:
+    """The image's /app: its environment and its code."""
+    for source in copied(role):
+        target = tmp_path / source
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / source, target)
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, tmp_path / ".venv"], check=True)
+    wanted = ["-r", str(ROOT / "pyproject.toml"), "--extra", role, "-c", str(ROOT / "requirements.lock")]
+    done = subprocess.run(
+        [uv, "pip", "install", "--quiet", "--python", tmp_path / ".venv", *wanted], capture_output=True, text=True
+    )
+    if done.returncode and re.search(r"error sending request|Network|Connection", done.stderr):
+        pytest.skip(f"the package index cannot be reached: {done.stderr.strip()[-300:]}")
+    assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+def test_a_service_starts_from_its_own_locked_set(role: str, image: Path, uv: str) -> None:
+    python = str(image / ".venv/bin/python")
+    listed = subprocess.run([uv, "pip", "list", "--python", python, "--format=freeze"], capture_output=True, text=True)
+    names = {line.partition("==")[0].lower() for line in listed.stdout.splitlines()}
+    assert not HEAVY & names
+    module = ENTRY.get(role, f"services.{role}.__main__")
+    environment = {"PYTHONPATH": f"{image}:{image / 'protos'}", "PATH": "/usr/bin:/bin", "HOME": str(image)}
+    command = [
+        python,
+        "-I",
+        "-c",
+        f"import sys; sys.path[:0] = {environment['PYTHONPATH'].split(':')}; import {module}",
+    ]
+    started = subprocess.run(command, capture_output=True, text=True, cwd=image, env=environment)
+    assert started.returncode == 0, started.stderr[-2000:]
+    size = sum(file.stat().st_size for file in image.rglob("*") if file.is_file()) >> 20
+    print(f"{role}: {size} MiB in {len(names)} packages")
+    assert size <= LARGEST_MIB[role]
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.ray"])
+def test_an_image_is_made_as_a_platform_engineer_asks(name: str) -> None:
+    last = dockerfile(name).rpartition("\nFROM ")[2]
+    assert re.search(r"^USER (\d+):(\d+)$", last, re.MULTILINE), "a numeric user that is not root"
+    assert "STOPSIGNAL SIGTERM" in last
+    assert 'ENTRYPOINT ["python", "-m"]' in last, "no shell between the kubelet's signals and the program"
+    assert dockerfile(name).count("FROM ${BASE}") == 2, "another base is an argument away"
+    for label in ("title", "description", "version", "revision", "licenses"):
+        assert f"org.opencontainers.image.{label}=" in last
+    assert "-c requirements.lock" in dockerfile(name)
+
+
+@pytest.mark.parametrize(("name", "role"), [*(("Dockerfile", role) for role in SERVICES), ("Dockerfile.ray", "ray")])
+def test_everything_copied_exists_and_passes_the_ignore_file(name: str, role: str) -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    for source in copied(role, name):
+        assert (ROOT / source).exists(), source
+        assert any(source == entry or source.startswith(f"{entry}/") for entry in allowed), source
+
+
+def test_the_ignore_file_lets_nothing_in_that_is_not_named() -> None:
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert lines[0] == "*"
+
+
+@pytest.mark.parametrize("engine", ["docker", "buildah", "podman"])
+def test_the_build_script_asks_each_engine_for_every_image(engine: str) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "images/build.py", "--engine", engine, "--dry-run", "--base", "debian-python:1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    commands = [line for line in done.stderr.splitlines() if line.startswith(f"+ {engine} build ")]
+    assert [re.search(r"--tag lima/(\w+):", line).group(1) for line in commands] == [*SERVICES, "ray"]  # type: ignore
+    assert all("--build-arg BASE=debian-python:1" in line for line in commands)
+
+
+def test_the_build_script_refuses_a_role_that_is_none() -> None:
+    done = subprocess.run([sys.executable, ROOT / "images/build.py", "judge"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "no such role: judge" in done.stderr
