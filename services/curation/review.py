@@ -349,7 +349,7 @@ async def _info(session: AsyncSession, row: QueueRow) -> QueueInfo:
     for source, state, count in await session.execute(counted.group_by(CandidateRow.source, CandidateRow.state)):
         counts[source, state] = count
     reviewers = select(ReviewRow.reviewer, func.count()).where(ReviewRow.queue == row.name).group_by(ReviewRow.reviewer)
-    by_reviewer = dict(await session.execute(reviewers))
+    by_reviewer = dict((await session.execute(reviewers)).tuples().all())
     states = {state: sum(count for (_, found), count in counts.items() if found == state) for state in STATES}
     sources = tuple(
         SourceProgress(
