@@ -48,7 +48,7 @@ class Output(StrEnum):
 def train(
     name: Name,
     model: Annotated[str, typer.Option(help="Base model: models/NAME/VERSION of the object store.")],
-    dataset: Annotated[str, typer.Option(help="NAME@DIGEST, as `lima dataset list` prints it.")],
+    dataset: Annotated[str, typer.Option(help="NAME@DIGEST, as `lima datasets list` prints it.")],
     preset: Annotated[str | None, typer.Option(help="Named recipe: lima-7b, lima-65b, ...")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Training workers.")] = None,
     gpus_per_worker: Annotated[int | None, typer.Option(min=0, help="GPUs of each worker.")] = None,

@@ -5,6 +5,7 @@ The chart writes the file (`operator.json` in a ConfigMap) from its `training` v
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +37,21 @@ class Pool(Section):
     priority_class_name: str = ""
 
 
+UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def byte_count(quantity: str | int) -> int:
+    """Bytes that a Kubernetes quantity of memory stands for.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([kMGT]?|[KMGT]i)", str(quantity))
+    if not match:
+        raise InvalidInput("memory", quantity, "must be a quantity such as 80Gi")
+    return int(float(match[1]) * UNITS[match[2]])
+
+
 class Resources(Section):
     requests: dict[str, str | int] = {}
     limits: dict[str, str | int] = {}
@@ -62,7 +78,7 @@ class OperatorConfig(Section):
     shared_memory: str = "1Gi"
     scratch: str = "20Gi"
     # Memory of one GPU of the pool; empty leaves the memory plan unchecked.
-    gpu_memory: str = Field("", pattern=r"^([0-9]+(Mi|Gi))?$")
+    gpu_memory: str = Field("", pattern=r"^([0-9]+(\.[0-9]+)?([kMGT]|[KMGT]i)?)?$")
     gang: Literal["none", "kueue", "volcano"] = "none"
     queue: str = ""
     resync_seconds: int = Field(15, ge=1)
@@ -70,9 +86,13 @@ class OperatorConfig(Section):
 
     @property
     def gpu_bytes(self) -> int | None:
-        if not self.gpu_memory:
-            return None
-        return int(self.gpu_memory[:-2]) * {"Mi": 1 << 20, "Gi": 1 << 30}[self.gpu_memory[-2:]]
+        return byte_count(self.gpu_memory) if self.gpu_memory else None
+
+    @property
+    def worker_bytes(self) -> int | None:
+        """Memory of one worker pod."""
+        limit = self.worker.resources.limits.get("memory")
+        return None if limit is None else byte_count(limit)
 
 
 def load_config(path: Path) -> OperatorConfig:

@@ -27,7 +27,7 @@ def job_manifest(name: str, model: str, dataset: str, settings: dict[str, Any], 
     """
     dataset_name, at, digest = dataset.partition("@")
     if not at or not dataset_name or not digest:
-        raise InvalidInput("--dataset", dataset, "must be NAME@DIGEST, as `lima dataset list` prints it")
+        raise InvalidInput("--dataset", dataset, "must be NAME@DIGEST, as `lima datasets list` prints it")
     spec: Manifest = {"baseModel": model, "dataset": {"name": dataset_name, "digest": digest}}
     for path, value in settings.items():
         if value not in (None, False, ""):

@@ -189,7 +189,7 @@ def test_a_dataset_that_comes_later_is_waited_for(
     object_store.delete_prefix("datasets/")
     child = create(fake)
     eventually(lambda: _accepted(fake).get("reason") == "DatasetNotFound")
-    assert "lima dataset list" in _accepted(fake)["message"]
+    assert "lima datasets list" in _accepted(fake)["message"]
     put_inputs(object_store)
     eventually(lambda: fake.get("rayjobs", child))
     eventually(lambda: _accepted(fake).get("status") == "True")
