@@ -129,15 +129,18 @@ def question(spec: StudySpec, judge: Judge, model: ResolvedModel, ask: Ask, draw
     )
 
 
-def reminded(first: Question, reply: str, rules: Rules) -> Question:
-    """The question after a reply without a verdict: the same conversation, asked to keep to the form."""
+def reminded(asked: Question, reply: str, rules: Rules) -> Question:
+    """The question after a reply without a verdict: the conversation so far, asked to keep to the form.
+
+    It grows with each try, so that no try is answered from the cache of the one before.
+    """
     reminder = (
         "Your reply held no verdict in the form asked for. Reply with that line alone, for example:\n"
         f"Verdict: {rules.choices[0]}"
     )
     messages = (
-        *first.messages,
+        *asked.messages,
         Turn(role="assistant", content=reply[:4000]),
         Turn(role="user", content=reminder),
     )
-    return Question(first.model, messages, first.temperature, first.seed, first.max_tokens)
+    return Question(asked.model, messages, asked.temperature, asked.seed, asked.max_tokens)

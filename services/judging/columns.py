@@ -103,6 +103,7 @@ def to_columns(rows: Iterable[VerdictRow], labels: Sequence[str] = ()) -> Column
     for row in rows:
         group = codes["group"](row.group)
         kinds[row.group] = row.kind
+        systems = codes["systems"](row.systems)
         if row.state != "ok":
             excluded[row.systems, row.group, row.state] += 1
             continue
@@ -111,7 +112,7 @@ def to_columns(rows: Iterable[VerdictRow], labels: Sequence[str] = ()) -> Column
             (
                 prompt,
                 codes["place"]((prompt, row.place, row.systems)),
-                codes["systems"](row.systems),
+                systems,
                 codes["judge"](row.judge),
                 group,
                 nan if row.preference is None else row.preference,

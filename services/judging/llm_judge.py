@@ -119,7 +119,7 @@ class LlmJudge:
             problem = f"{reply.problem} (after {attempt + 1} tries)\n\n{reply.reasoning}"
             if attempt + 1 < self._judge.max_attempts:
                 await log.record_call(call)
-                asked = reminded(first, call.answer.text, rules)
+                asked = reminded(asked, call.answer.text, rules)
         verdict = self._base(ask, State.UNPARSABLE, problem)
         await self._record(log, call, verdict, time.monotonic() - started)
 
