@@ -58,6 +58,7 @@ class Operations:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._contexts: dict[str, OperationContext] = {}
         self._wake = asyncio.Event()
+        self._stopping = False
         self._loop: asyncio.Task[None] | None = None
         self._renewed = time.monotonic()
 
@@ -103,13 +104,13 @@ class Operations:
         return (await self._row(name)).to_operation()
 
     async def wait(self, name: str, seconds: float) -> operations_pb2.Operation:
-        """The operation once it is done, or as it is after `seconds`."""
+        """The operation once it is done, or as it is after `seconds`, or when the server begins to stop."""
         end = time.monotonic() + seconds
         pause = FIRST_WAIT_SECONDS
         while True:
             row = await self._row(name)
             remaining = end - time.monotonic()
-            if row.done or remaining <= 0:
+            if row.done or remaining <= 0 or self._stopping:
                 return row.to_operation()
             await asyncio.sleep(min(pause, remaining))
             pause = min(pause * 1.5, LONGEST_WAIT_SECONDS)
@@ -136,6 +137,10 @@ class Operations:
         self._metrics = OperationMetrics(registry or CollectorRegistry())
         self._renewed = time.monotonic()
         self._loop = asyncio.create_task(self._work(), name="operations")
+
+    def begin_stop(self) -> None:
+        """Take on nothing more and let nobody wait: a server that drains must not wait for long work."""
+        self._stopping = True
 
     async def stop(self) -> None:
         """Interrupt what is at work and hand it back, so that another replica resumes it at once."""
@@ -180,7 +185,7 @@ class Operations:
 
     async def _claim(self) -> None:
         free = self._workers - len(self._tasks)
-        if free <= 0 or not self._handlers:
+        if free <= 0 or self._stopping or not self._handlers:
             return
         for row in await self._table.claim(self._owner, self._handlers, self._lease_seconds, free):
             self._contexts[row.id] = self._context(row)

@@ -162,6 +162,8 @@ async def serve(
 async def _shut_down(settings: Settings, server: RunningServer, operations: Operations | None) -> None:
     if settings.ready_file is not None:
         settings.ready_file.unlink(missing_ok=True)
+    if operations is not None:
+        operations.begin_stop()
     await server.stop()
     if operations is not None:
         await operations.stop()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -265,6 +265,36 @@ async def test_work_that_keeps_killing_its_server_is_given_up(database_settings:
     done = await operations.wait(operation.name, WAIT_SECONDS)
     assert "interrupted 5 times" in done.error.message
     await operations.stop()
+    await database.close()
+
+
+async def test_nobody_waits_for_a_server_that_stops(database_settings: Settings) -> None:
+    started, waited = asyncio.Event(), asyncio.Event()
+
+    class NotingOperations(Operations):
+        async def wait(self, name: str, seconds: float) -> operations_pb2.Operation:
+            waited.set()
+            return await super().wait(name, seconds)
+
+    async def linger(context: OperationContext, request: StringValue) -> StringValue:
+        started.set()
+        await asyncio.Event().wait()
+        return request
+
+    database = Database.open(database_settings, "probe")
+    await database.migrate()
+    operations = NotingOperations(database, database_settings)
+    operations.register("shout", linger)
+    async with AsyncExitStack() as channels:
+        async with running(database_settings, "probe", [], operations=operations) as server:
+            channel = await channels.enter_async_context(connect(server.address, TOKEN))
+            operation = await operations.start("shout", REQUEST)
+            request = operations_pb2.WaitOperationRequest(name=operation.name)
+            waiting = asyncio.ensure_future(operations_pb2_grpc.OperationsStub(channel).WaitOperation(request))
+            await started.wait()
+            await waited.wait()
+        # The call was answered, neither cut off nor waited out.
+        assert not (await waiting).done
     await database.close()
 
 
