@@ -25,7 +25,7 @@ class Visitor:
     """Keeps every response it was given, so that a test can look through all of them."""
 
     def __init__(self, stack: Stack) -> None:
-        self._client = httpx.Client(base_url=stack.url, timeout=60)
+        self.client = httpx.Client(base_url=stack.url, timeout=60)
         self.seen: list[httpx.Response] = []
 
     def come_in(self, stack: Stack, name: str, role: Role) -> Visitor:
@@ -37,7 +37,7 @@ class Visitor:
         return self
 
     def get(self, path: str, headers: dict[str, str] = PAGE) -> httpx.Response:
-        return self._keep(self._client.get(path, headers=headers))
+        return self._keep(self.client.get(path, headers=headers))
 
     def follow(self, path: str) -> httpx.Response:
         """The page that redirects lead to."""
@@ -48,23 +48,23 @@ class Visitor:
 
     def post(self, path: str, fields: object = None, headers: dict[str, str] = PAGE) -> httpx.Response:
         """A form, sent as one of our pages sends it."""
-        return self._keep(self._client.post(path, data=fields or {}, headers={**headers, "x-csrf-token": self.csrf()}))
+        return self._keep(self.client.post(path, data=fields or {}, headers={**headers, "x-csrf-token": self.csrf()}))
 
     def send_json(self, path: str, value: object) -> httpx.Response:
-        return self._keep(self._client.post(path, json=value, headers={**DATA, "x-csrf-token": self.csrf()}))
+        return self._keep(self.client.post(path, json=value, headers={**DATA, "x-csrf-token": self.csrf()}))
 
     def bare_post(self, path: str, fields: dict[str, str], headers: dict[str, str] | None = None) -> httpx.Response:
         """A post without our CSRF token."""
-        return self._keep(self._client.post(path, data=fields, headers=headers or PAGE))
+        return self._keep(self.client.post(path, data=fields, headers=headers or PAGE))
 
     def csrf(self) -> str:
         """The token of the session as it is now."""
-        found = CSRF.search(self._client.get("/sign-in", headers=PAGE).text)
+        found = CSRF.search(self.client.get("/sign-in", headers=PAGE).text)
         assert found
         return found[1]
 
     def cookies(self) -> dict[str, str]:
-        return dict(self._client.cookies)
+        return dict(self.client.cookies)
 
     def _keep(self, answer: httpx.Response) -> httpx.Response:
         self.seen.append(answer)
