@@ -77,6 +77,10 @@ class Funnel:
         if len(step.samples) < SAMPLES_PER_STEP:
             step.samples.append(Removed(candidate_id, excerpt[:EXCERPT_CHARACTERS], reason))
 
+    def wants_sample(self, name: str) -> bool:
+        """Whether a removed candidate would still be kept to look at."""
+        return len(self.step(name).samples) < SAMPLES_PER_STEP
+
     def remove_unseen(self, name: str, count: int) -> None:
         """Count candidates that were removed before they were decoded: there is no text to show."""
         self.step(name).removed += count

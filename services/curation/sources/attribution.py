@@ -50,11 +50,10 @@ class Authors:
         # A user that cannot be read costs a name, not an example: nothing here is fatal.
         tolerant = MalformedLimit(Funnel(), users.name, 1 << 60)
         with users.path.open("rb", buffering=0) as file:
-            for base, block, starts in rows.blocks(file, tolerant):
-                for start in starts[:-1]:
-                    if head := _USER_HEAD.match(block, start):
-                        self._index.ids.append(int(head[1]))
-                        self._index.offsets.append(base + start)
+            for base, block, start, _ in rows.tags(file, tolerant):
+                if head := _USER_HEAD.match(block, start):
+                    self._index.ids.append(int(head[1]))
+                    self._index.offsets.append(base + start)
 
     def name(self, values: dict[str, str]) -> str:
         """The author of a post row."""

@@ -6,7 +6,6 @@ should train on it before it was edited, so it is meant for the review queue.
 
 from __future__ import annotations
 
-import itertools
 import re
 from array import array
 from collections import defaultdict
@@ -104,15 +103,14 @@ def _comment_offsets(comments: CorpusFile, malformed: MalformedLimit) -> dict[in
     """Offsets of the comments of each post, in file order."""
     below: dict[int, array[int]] = defaultdict(lambda: array("q"))
     with comments.path.open("rb", buffering=0) as file:
-        for base, block, starts in rows.blocks(file, malformed):
-            for start, end in itertools.pairwise(starts):
-                if head := _COMMENT_HEAD.match(block, start):
-                    if rows.whole(block, start, end):
-                        below[int(head[1])].append(base + start)
-                    else:
-                        malformed.add(base + start, "a row that is cut off")
-                elif not rows.is_row(block, start) and (problem := rows.other_tag_problem(block, start, end)):
-                    malformed.add(base + start, problem)
+        for base, block, start, end in rows.tags(file, malformed):
+            if head := _COMMENT_HEAD.match(block, start):
+                if rows.whole(block, start, end):
+                    below[int(head[1])].append(base + start)
+                else:
+                    malformed.add(base + start, "a row that is cut off")
+            elif not rows.is_row(block, start) and (problem := rows.other_tag_problem(block, start, end)):
+                malformed.add(base + start, problem)
     return below
 
 

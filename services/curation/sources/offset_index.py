@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,16 @@ class OffsetIndex:
         ids = self._sort()
         for place in np.flatnonzero(ids[1:] == ids[:-1]) + 1:
             yield int(ids[place]), int(self._sorted_offsets[place])
+
+    def find_all(self, row_ids: Sequence[int]) -> list[int]:
+        """The offset of each row, -1 where there is none."""
+        ids = self._sort()
+        if not len(ids):
+            return [-1] * len(row_ids)
+        wanted = np.asarray(row_ids, np.int64)
+        places = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
+        found: list[int] = np.where(ids[places] == wanted, self._sorted_offsets[places], -1).tolist()
+        return found
 
     def find(self, row_id: int) -> int | None:
         ids = self._sort()

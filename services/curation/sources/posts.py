@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,15 +10,20 @@ from services.curation.funnel import MalformedLimit
 from services.curation.sources import rows
 from services.curation.sources.offset_index import OffsetIndex
 
-QUESTION, ANSWER = 1, 2
 # |score| beyond this is no vote count but a damaged or hostile file.
 MAX_SCORE = 1_000_000
 
-# The order in which every dump since 2009 writes the attributes that decide.
-_HEAD = re.compile(
-    rb'<row Id="(\d{1,10})" PostTypeId="(\d{1,2})"(?: AcceptedAnswerId="\d{1,10}")?(?: ParentId="(\d{1,10})")?'
-    rb' CreationDate="[^"<]{0,40}" Score="(-?\d{1,7})"'
-)
+def _head(min_score: int) -> re.Pattern[bytes]:
+    """The attributes that decide, in the order in which every dump since 2009 writes them.
+
+    The last group that took part tells the rows apart: 1, the id of a question; 3, after 2, the question and the score of
+    an answer whose score has as many digits as `min_score`; 2, an answer to pass over; 4, neither of the two.
+    """
+    digits = rf"\d{{{len(str(min_score))},7}}" if min_score > 0 else r"-?\d{1,7}"
+    created = r' CreationDate="[^"<]{0,40}" Score="'
+    question = rf'1"(?: AcceptedAnswerId="\d{{1,10}}")?{created}-?\d{{1,7}}"'
+    answer = rf'2" ParentId="(\d{{1,10}})"{created}(?:({digits})|-?\d{{1,7}})"'
+    return re.compile(rf'<row Id="(\d{{1,10}})" PostTypeId="(?:{question}|{answer}|(?:[3-9]|\d\d)"())'.encode())
 
 
 @dataclass(slots=True)
@@ -48,30 +52,32 @@ class PostIndex:
 def index_posts(path: Path, min_score: int, malformed: MalformedLimit) -> PostIndex:
     """Read a Posts.xml once. Answers below `min_score` are passed over: they cannot be the top answer that counts."""
     index = PostIndex()
-    match_head, top, questions = _HEAD.match, index.top, index.questions
+    match_head, top, questions = _head(min_score).match, index.top, index.questions
     add_id, add_offset = questions.ids.append, questions.offsets.append
     with path.open("rb", buffering=0) as file:
-        for base, block, starts in rows.blocks(file, malformed):
-            find_end = block.rfind
-            for start, end in itertools.pairwise(starts):
-                head = match_head(block, start)
+        for base, buffer, limit in rows.blocks(file, malformed):
+            find, find_end = buffer.find, buffer.rfind
+            start = find(b"<", 0, limit)
+            while start >= 0:
+                following = find(b"<", start + 1, limit)
+                end = following if following >= 0 else limit
+                head = match_head(buffer, start, end)
                 if head is None or find_end(b">", end - 8, end) < start:
-                    _index_unusual(index, block, base, start, end, min_score, malformed)
-                    continue
-                row_id, kind, parent, score = head.groups()
-                if kind == b"1":
-                    add_id(int(row_id))
+                    _index_unusual(index, buffer, base, start, end, min_score, malformed)
+                elif head.lastindex == 3:
+                    if (score := int(head[3])) >= min_score:
+                        packed, question = (score << 48) - base - start, int(head[2])
+                        if question not in top or packed > top[question]:
+                            top[question] = packed
+                elif head.lastindex == 1:
+                    add_id(int(head[1]))
                     add_offset(base + start)
-                elif kind == b"2" and (votes := int(score)) >= min_score and parent:
-                    packed = (votes << 48) - base - start
-                    question = int(parent)
-                    if question not in top or packed > top[question]:
-                        top[question] = packed
+                start = following
     return index
 
 
 def _index_unusual(
-    index: PostIndex, block: bytes, base: int, start: int, end: int, min_score: int, malformed: MalformedLimit
+    index: PostIndex, block: bytearray, base: int, start: int, end: int, min_score: int, malformed: MalformedLimit
 ) -> None:
     """A row whose attributes stand in another order, a tag that is no row, or a malformed row."""
     offset = base + start
@@ -84,7 +90,7 @@ def _index_unusual(
         malformed.add(offset, "a row that is cut off")
         return
     try:
-        values = rows.attributes(block[start:end].rstrip())
+        values = rows.attributes(bytes(block[start:end]).rstrip())
         kind = values.get("PostTypeId", "")
         if kind not in ("1", "2"):
             if not kind:

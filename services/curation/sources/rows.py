@@ -7,6 +7,7 @@ survive are decoded. Nothing here expands entities or reads document types: a fi
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import BinaryIO
 
 from services.curation.funnel import MalformedLimit
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 1 << 20
 # Stack Exchange limits a body to 30,000 characters; a row far beyond that is not a row.
 MAX_ROW_BYTES = 2 << 20
 
@@ -27,49 +28,53 @@ class MalformedRow(ValueError):
     """A row that is not well-formed XML, not UTF-8, or whose values make no sense."""
 
 
-def blocks(file: BinaryIO, malformed: MalformedLimit) -> Iterator[tuple[int, bytes, list[int]]]:
-    """(offset of the block in the file, the block, starts of the whole rows in it and its end as the last entry).
+def blocks(file: BinaryIO, malformed: MalformedLimit) -> Iterator[tuple[int, bytearray, int]]:
+    """(offset of the buffer in the file, the buffer, where its last whole row ends).
 
-    A row ends where the next tag starts. What follows the last whole row is carried into the next block. Memory is
-    bounded by the block and the longest row allowed.
+    A row ends where the next tag starts. What follows the last whole row is moved to the front of the next block, so
+    memory is one buffer for all blocks: what is kept of it must be copied before the next is asked for.
     """
-    offset, carried = 0, b""
-    while True:
-        read = file.read(BLOCK_BYTES)
-        block = carried + read if carried else read
-        starts = _tag_starts(block)
-        if not read:
-            if starts:
-                yield offset, block, [*starts, len(block)]
-            return
-        if len(starts) < 2:
-            if len(block) > MAX_ROW_BYTES + BLOCK_BYTES:
-                malformed.add(offset, f"a row longer than {MAX_ROW_BYTES} bytes")
-                offset, carried = offset + len(block), b""
-            else:
-                carried = block
-            continue
-        yield offset, block, starts
-        offset, carried = offset + starts[-1], block[starts[-1] :]
+    buffer = bytearray(MAX_ROW_BYTES + BLOCK_BYTES)
+    view = memoryview(buffer)
+    base = carried = 0
+    while got := _read_into(file, view[carried : carried + BLOCK_BYTES]):
+        end = carried + got
+        last = buffer.rfind(b"<", 0, end)
+        if last > 0:
+            yield base, buffer, last
+        last = max(last, 0)
+        if end - last > MAX_ROW_BYTES:
+            malformed.add(base + last, f"a row longer than {MAX_ROW_BYTES} bytes")
+            last = end
+        carried = end - last
+        buffer[:carried] = buffer[last:end]
+        base += last
+    if carried:
+        yield base, buffer, carried
 
 
-def _tag_starts(block: bytes) -> list[int]:
-    starts = []
-    find = block.find
-    place = find(b"<")
-    while place >= 0:
-        starts.append(place)
-        place = find(b"<", place + 1)
-    return starts
+def _read_into(file: BinaryIO, view: memoryview) -> int:
+    return file.readinto(view)  # type: ignore[attr-defined, no-any-return]
 
 
-def is_row(block: bytes, start: int) -> bool:
+def tags(file: BinaryIO, malformed: MalformedLimit) -> Iterator[tuple[int, bytearray, int, int]]:
+    """(offset of the buffer, the buffer, start of a tag in it, start of the next) for every tag of a file."""
+    for base, buffer, limit in blocks(file, malformed):
+        start = buffer.find(b"<", 0, limit)
+        while start >= 0:
+            following = buffer.find(b"<", start + 1, limit)
+            end = following if following >= 0 else limit
+            yield base, buffer, start, end
+            start = following
+
+
+def is_row(block: bytes | bytearray, start: int) -> bool:
     return block.startswith(b"<row", start)
 
 
-def other_tag_problem(block: bytes, start: int, end: int) -> str | None:
+def other_tag_problem(block: bytes | bytearray, start: int, end: int) -> str | None:
     """Why a tag that is no row does not belong in a dump, or None for the frame that every dump has."""
-    tag = block[start : min(end, start + 64)].rstrip()
+    tag = bytes(block[start : min(end, start + 64)]).rstrip()
     if tag.startswith((b"<?xml", b"</row>")) or re.match(rb"</?[a-z]+>$", tag):
         return None
     if tag.startswith(b"<!"):
@@ -77,7 +82,7 @@ def other_tag_problem(block: bytes, start: int, end: int) -> str | None:
     return f"not a row: {tag[:40].decode('utf-8', 'replace')}"
 
 
-def whole(block: bytes, start: int, end: int) -> bool:
+def whole(block: bytes | bytearray, start: int, end: int) -> bool:
     """Whether the row is closed: cut rows end without "/>"."""
     return block.rfind(b">", end - 8 if end - 8 > start else start, end) >= 0
 
@@ -142,6 +147,7 @@ class RowFile:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb", buffering=0)
+        self._descriptor = self._file.fileno()
 
     def __enter__(self) -> RowFile:
         return self
@@ -152,12 +158,11 @@ class RowFile:
     def close(self) -> None:
         self._file.close()
 
-    def row(self, offset: int, guess: int = 4096) -> bytes:
+    def row(self, offset: int, guess: int = 8192) -> bytes:
         """The row at `offset`, without what follows it."""
-        self._file.seek(offset)
-        data = self._file.read(guess)
+        data = os.pread(self._descriptor, guess, offset)
         while (end := data.find(b"<", 1)) < 0:
-            more = self._file.read(max(guess, len(data)))
+            more = os.pread(self._descriptor, max(guess, len(data)), offset + len(data))
             if not more or len(data) > MAX_ROW_BYTES:
                 return data.rstrip()
             data += more

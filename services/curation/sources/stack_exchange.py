@@ -2,8 +2,8 @@
 
     Posts.xml ─► index (no decoding) ─► top answers with enough votes ─► filters on the answer ─► title ─► candidate
 
-The filters run in the order of the funnel, cheapest proof first: a body whose escaped bytes are fewer than the least
-number of characters need not be decoded to know that it is too short.
+The filters run in the order of the funnel, the cheapest proof first: three of four answers with enough votes speak in the
+first person, and a word in the escaped bytes of a body proves that without decoding it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from services.curation.sources import rows
 from services.curation.sources.attribution import Authors, post_attribution
 from services.curation.sources.exchanges import group_of
 from services.curation.sources.posts import PostIndex, index_posts
+from services.curation.sources.quick_look import spaced, surely_says
 from services.curation.sources.rows import RowFile
 from services.curation.sources.source import CorpusFile, Draw, Part, Reading
 from services.shared.records import Turn
 
-SCORE, LENGTH, FIRST, REFERENCES, TITLE = (
+SCORE, FIRST, LENGTH, REFERENCES, TITLE = (
     "top answer score",
-    "answer length",
     "first person",
+    "answer length",
     "cross-references",
     "self-contained title",
 )
@@ -100,13 +101,14 @@ class _SiteReader:
         self.funnel: Funnel = reading.funnel
         self.malformed = MalformedLimit(reading.funnel, self.posts.name, reading.max_malformed)
         self.first_person = phrase_filter(settings.first_person)
+        self.first_person_words = spaced(settings.first_person)
         self.references = phrase_filter(settings.cross_references)
 
     def candidates(self) -> Iterator[Candidate]:
         least = self.settings.min_answer_score if self.settings.filtered else EVERY_SCORE
         index = index_posts(self.posts.path, least, self.malformed)
         if self.settings.filtered:
-            self.funnel.declare(SCORE, LENGTH, FIRST, REFERENCES, TITLE)
+            self.funnel.declare(SCORE, FIRST, LENGTH, REFERENCES, TITLE)
         else:
             self.funnel.declare(SCORE)
         repeated = 0
@@ -115,9 +117,9 @@ class _SiteReader:
             self.malformed.add(offset, f"a second question with the id {row_id}")
         distinct = len(index.questions) - repeated
         self.funnel.enter(distinct)
-        questions = [
-            (question, where) for question in sorted(index.top) if (where := index.questions.find(question)) is not None
-        ]
+        answered = sorted(index.top)
+        places = index.questions.find_all(answered)
+        questions = [(question, where) for question, where in zip(answered, places, strict=True) if where >= 0]
         self.funnel.remove_unseen(SCORE, distinct - len(questions))
         with RowFile(self.posts.path) as post_rows, Authors(self.users) as authors:
             for question, where in questions:
@@ -145,25 +147,34 @@ class _SiteReader:
         settings = self.settings
         if not settings.filtered:
             return _Answer(rows.attributes(row), offset, score)
-        name = f"{self.host}-{question}"
         body = rows.raw_attribute(row, b"Body")
-        if len(body) < settings.min_characters:
-            self.funnel.remove(
-                LENGTH, name, "", f"at most {len(body)} characters; at least {settings.min_characters} are wanted"
-            )
-            return None
+        if not self._surely_removed(body) and not self._removed(question, body):
+            return _Answer(rows.attributes(row), offset, score)
+        return None
+
+    def _surely_removed(self, body: bytes) -> bool:
+        """Remove an answer if its bytes prove what the exact filters would say, and nobody needs its text."""
+        if self.funnel.wants_sample(FIRST) or not surely_says(body, self.first_person_words):
+            return False
+        self.funnel.remove_unseen(FIRST, 1)
+        return True
+
+    def _removed(self, question: int, body: bytes) -> bool:
+        """The exact filters, on the decoded body."""
+        settings, name = self.settings, f"{self.host}-{question}"
         html = rows.decode(body)
         text = plain_text(html)
-        if not settings.min_characters <= len(text) <= settings.max_characters:
+        prose = prose_text(html) if "<code" in html or "<pre" in html else text
+        if found := self.first_person.find(prose):
+            self.funnel.remove(FIRST, name, _around(prose, found), f"says {found!r}")
+        elif not settings.min_characters <= len(text) <= settings.max_characters:
             rule = f"{len(text)} characters; wanted are {settings.min_characters} to {settings.max_characters}"
             self.funnel.remove(LENGTH, name, text, rule)
-            return None
-        prose = prose_text(html) if "<code" in html or "<pre" in html else text
-        for step, phrases in ((FIRST, self.first_person), (REFERENCES, self.references)):
-            if found := phrases.find(prose):
-                self.funnel.remove(step, name, _around(prose, found), f"says {found!r}")
-                return None
-        return _Answer(rows.attributes(row), offset, score)
+        elif found := self.references.find(prose):
+            self.funnel.remove(REFERENCES, name, _around(prose, found), f"says {found!r}")
+        else:
+            return False
+        return True
 
     def _join(self, question: int, values: dict[str, str], answer: _Answer, authors: Authors) -> Candidate | None:
         settings = self.settings
