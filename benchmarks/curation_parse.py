@@ -33,7 +33,9 @@ REAL = SHARED / "stackexchange" / "matheducators.stackexchange.com" / "Posts.xml
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mebibytes", type=int, default=60, help="size of the dump to make (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--source", type=Path, help="a Posts.xml to repeat (default: real data if there, else the sample)")
+    parser.add_argument(
+        "--source", type=Path, help="a Posts.xml to repeat (default: real data if there, else the sample)"
+    )
 
 
 def ours(path: Path) -> set[int]:
@@ -70,11 +72,22 @@ def run(arguments: argparse.Namespace) -> Result:
         soup, parsed = (partial(peers.pipeline, path, clean) for clean in (peers.with_beautiful_soup, peers.with_lxml))
         found = ours(path)
         agree = {name: len(found ^ work()) / max(1, len(found)) for name, work in (("soup", soup), ("lxml", parsed))}
-        contestants = (partial(ours, path), partial(peers.iterate, path), soup, parsed, partial(index, path), partial(scan, path))
+        contestants = (
+            partial(ours, path),
+            partial(peers.iterate, path),
+            soup,
+            parsed,
+            partial(index, path),
+            partial(scan, path),
+        )
         times = in_turn(arguments.rounds, *(partial(processor_seconds, work) for work in contestants))
     mine, alone, by_soup, by_lxml, indexing, scanning = (size / seconds for seconds in times)
     fastest = max(by_soup, by_lxml)
-    share = {"finding rows": times[5], "deciding on attributes": times[4] - times[5], "answers that may pass": times[0] - times[4]}
+    share = {
+        "finding rows": times[5],
+        "deciding on attributes": times[4] - times[5],
+        "answers that may pass": times[0] - times[4],
+    }
     return Result(
         metric="Posts.xml to candidates, one core",
         value=round(mine, 1),

@@ -1,4 +1,4 @@
-"""A large Posts.xml out of a small one: its rows repeated, with ids and parents renumbered so that each copy stands alone."""
+"""A large Posts.xml out of a small one: its rows repeated, with ids and parents renumbered in each copy."""
 
 from __future__ import annotations
 

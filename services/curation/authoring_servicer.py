@@ -11,10 +11,10 @@ from lima.curation.v1 import authoring_pb2, authoring_pb2_grpc, curation_pb2
 from services.curation import translate
 from services.curation.authoring import Authoring
 from services.curation.corpora import Corpora
-from services.curation.names import match_name, member_of, parent_of, person
+from services.curation.names import match_name, member_of, parent_of
 from services.curation.style import style_report
 from services.shared.paging import decode_page_token, encode_page_token, page_size
-from services.shared.rpc.principal import Role
+from services.shared.rpc.principal import Role, acting_person
 from services.shared.rpc.server import Service
 
 Context: TypeAlias = Any  # grpc.aio.ServicerContext, whose type parameters say nothing here
@@ -30,7 +30,7 @@ class AuthoringServicer(authoring_pb2_grpc.AuthoringServiceServicer):
 
     async def CreateDraft(self, request: authoring_pb2.CreateDraftRequest, context: Context) -> authoring_pb2.Draft:
         collection = parent_of("parent", request.parent, "collections")
-        author = person("draft.author", request.draft.author)
+        author = acting_person(request.draft.author, field="draft.author")
         draft = translate.draft_from(request.draft, collection, "", author)
         return translate.draft_to(await self._authoring.create(draft, request.request_id))
 
@@ -96,7 +96,7 @@ class AuthoringServicer(authoring_pb2_grpc.AuthoringServiceServicer):
 
     async def _own(self, collection: str, name: str) -> None:
         """People change their own drafts alone. Raises PermissionDenied."""
-        person("author", (await self._authoring.get(collection, name)).author)
+        acting_person((await self._authoring.get(collection, name)).author, field="author")
 
 
 def authoring_service(servicer: AuthoringServicer) -> Service:

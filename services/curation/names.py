@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 
-from services.shared.errors import InvalidInput, PermissionDenied
-from services.shared.rpc.principal import Role, current
+from services.shared.errors import InvalidInput
 
 LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 MEMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
-PERSON = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
 
 
 def match_name(field: str, value: str) -> str:
@@ -34,14 +32,3 @@ def member_of(field: str, value: str, collection: str, members: str) -> tuple[st
     if not LABEL.fullmatch(parts[1]) or not MEMBER.fullmatch(parts[3]):
         raise InvalidInput(field, value, f'must be "{collection}/<name>/{members}/<id>"')
     return parts[1], parts[3]
-
-
-def person(field: str, named: str) -> str:
-    """Who acts. Programs with role operator, such as the console, speak for people; people speak for themselves."""
-    caller = current()
-    name = named or caller.name
-    if caller.role < Role.OPERATOR and name != caller.name:
-        raise PermissionDenied(f"{caller.name} cannot act as {name}", remedy=f"Leave {field} empty, or name yourself.")
-    if not PERSON.fullmatch(name):
-        raise InvalidInput(field, name, "must be 1 to 128 characters without control characters")
-    return name

@@ -8,11 +8,11 @@ from google.longrunning.operations_pb2 import Operation
 
 from lima.curation.v1 import review_pb2, review_pb2_grpc
 from services.curation import translate
-from services.curation.names import member_of, parent_of, person
+from services.curation.names import member_of, parent_of
 from services.curation.review import ReviewQueues
 from services.shared.operations import Operations
 from services.shared.paging import decode_page_token, encode_page_token, page_size
-from services.shared.rpc.principal import Role
+from services.shared.rpc.principal import Role, acting_person
 from services.shared.rpc.server import Service
 
 Context: TypeAlias = Any  # grpc.aio.ServicerContext, whose type parameters say nothing here
@@ -59,17 +59,17 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
         self, request: review_pb2.AssignCandidateRequest, context: Context
     ) -> review_pb2.Candidate:
         queue = parent_of("parent", request.parent, "queues")
-        reviewer = person("reviewer", request.reviewer)
+        reviewer = acting_person(request.reviewer, field="reviewer")
         return translate.candidate_to(await self._queues.assign(queue, reviewer, request.source))
 
     async def SubmitReview(self, request: review_pb2.SubmitReviewRequest, context: Context) -> review_pb2.Candidate:
         queue, candidate = member_of("name", request.name, "queues", "candidates")
-        review = translate.review_from(request.review, person("review.reviewer", request.review.reviewer))
+        review = translate.review_from(request.review, acting_person(request.review.reviewer, field="review.reviewer"))
         return translate.candidate_to(await self._queues.submit(queue, candidate, request.etag, review))
 
     async def UndoReview(self, request: review_pb2.UndoReviewRequest, context: Context) -> review_pb2.Candidate:
         queue = parent_of("parent", request.parent, "queues")
-        return translate.candidate_to(await self._queues.undo(queue, person("reviewer", request.reviewer)))
+        return translate.candidate_to(await self._queues.undo(queue, acting_person(request.reviewer, field="reviewer")))
 
     async def GetReviewProgress(
         self, request: review_pb2.GetReviewProgressRequest, context: Context

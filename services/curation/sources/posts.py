@@ -13,11 +13,12 @@ from services.curation.sources.offset_index import OffsetIndex
 # |score| beyond this is no vote count but a damaged or hostile file.
 MAX_SCORE = 1_000_000
 
+
 def _head(min_score: int) -> re.Pattern[bytes]:
     """The attributes that decide, in the order in which every dump since 2009 writes them.
 
-    The last group that took part tells the rows apart: 1, the id of a question; 3, after 2, the question and the score of
-    an answer whose score has as many digits as `min_score`; 2, an answer to pass over; 4, neither of the two.
+    The last group that took part tells the rows apart: 1, the id of a question; 3, after 2, the question and the
+    score of an answer whose score has as many digits as `min_score`; 2, an answer to pass over; 4, neither of the two.
     """
     digits = rf"\d{{{len(str(min_score))},7}}" if min_score > 0 else r"-?\d{1,7}"
     created = r' CreationDate="[^"<]{0,40}" Score="'

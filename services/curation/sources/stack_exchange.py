@@ -2,8 +2,8 @@
 
     Posts.xml ─► index (no decoding) ─► top answers with enough votes ─► filters on the answer ─► title ─► candidate
 
-The filters run in the order of the funnel, the cheapest proof first: three of four answers with enough votes speak in the
-first person, and a word in the escaped bytes of a body proves that without decoding it.
+The filters run in the order of the funnel, the cheapest proof first: three of four answers with enough votes speak in
+the first person, and a word in the escaped bytes of a body proves that without decoding it.
 """
 
 from __future__ import annotations
