@@ -150,9 +150,9 @@ def _states(spec: TrainingSpec, count: int) -> tuple[dict[str, float], dict[str,
     weights: float = count * element / (workers if stage == 3 else 1)
     if stage == 3 and compute.hpz_partition_size > 1:
         weights += count * element / compute.hpz_partition_size
-    gradients = count * element / (workers if stage >= 2 else 1)
+    sharded_gradients = count * element / (workers if stage >= 2 else 1)
     optimizer = count * 12 / workers
-    device = {"weights": weights, "gradients": gradients, "optimizer": optimizer}
+    device = {"weights": weights, "gradients": sharded_gradients, "optimizer": optimizer}
     host: dict[str, float] = {}
     if compute.offload_optimizer:
         # DeepSpeed keeps fp32 gradients beside the offloaded optimizer.
