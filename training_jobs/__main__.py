@@ -51,6 +51,16 @@ def _run(spec: TrainingSpec, settings: Settings) -> str:
     return run(spec, settings).model_dump_json()
 
 
+def _plan(spec: TrainingSpec, settings: Settings) -> str:
+    import json
+
+    from training_jobs.planning import plan_report
+
+    report = plan_report(spec, settings)
+    print("\n".join(report.lines()), file=sys.stderr)
+    return json.dumps(report.as_json())
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training_jobs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -64,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_COMMANDS = {"run": _run}
+_COMMANDS = {"run": _run, "plan": _plan}
 
 if __name__ == "__main__":
     sys.exit(main())

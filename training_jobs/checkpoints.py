@@ -16,7 +16,8 @@ from services.shared.errors import DataCorrupt
 from training_jobs.engines.base import Engine
 from training_jobs.tokens import check_stop_token, load_tokenizer
 
-SHARD_BYTES = 4 << 30
+# Also what saving a state needs in memory beside the training itself.
+SHARD_BYTES = 512 << 20
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 

@@ -122,7 +122,7 @@ class Compute(Section):
     quantized_weights: bool = False
     quantized_gradients: bool = False
     # Most tokens in one forward pass of one worker, and optionally most examples.
-    micro_batch_tokens: PositiveInt = 4096
+    micro_batch_tokens: PositiveInt = 2048
     micro_batch_examples: PositiveInt | None = None
     activation_checkpointing: bool = False
     compile: bool = False

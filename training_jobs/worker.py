@@ -19,6 +19,7 @@ from training_jobs.engines.base import Engine
 from training_jobs.journal import Journal, restarted
 from training_jobs.loop import Loop, Plan, Stopped
 from training_jobs.model import Trainee, load_model
+from training_jobs.planning import available_memory, read_config, refuse_what_cannot_fit
 from training_jobs.run_folder import RunFolder, checkpoint_name, state_name
 from training_jobs.spec import TrainingSpec
 from training_jobs.store_sync import Uploader
@@ -148,6 +149,7 @@ def train(spec: TrainingSpec, settings: Settings, make_engine: MakeEngine) -> No
     run = RunFolder.open(spec.run, spec.output, settings)
     work = settings.state_dir.absolute() / "training" / "runs" / spec.run
     work.mkdir(parents=True, exist_ok=True)
+    refuse_what_cannot_fit(spec, read_config(spec, settings), available_memory(spec))
     gathered = materials.gather(spec, settings)
     plan = Plan.of(spec, len(gathered.train.sequences))
     model = load_model(gathered.prepared, spec.recipe, activation_checkpointing=spec.compute.activation_checkpointing)
