@@ -6,12 +6,13 @@ safetensors files directly; keys and values live in one preallocated cache with 
 
 from __future__ import annotations
 
+import ctypes
 import math
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
@@ -86,7 +87,8 @@ class Weights:
 
     def __getitem__(self, name: str) -> torch.Tensor:
         tensor: torch.Tensor = self._files[name].get_tensor(name)
-        return tensor.float()
+        # A copy: one tensor that lies in the mapped file keeps all of it in memory.
+        return tensor.to(torch.float32, copy=True)
 
     def get(self, name: str) -> torch.Tensor | None:
         return self[name] if name in self._files else None
@@ -113,9 +115,7 @@ class Cache:
     def __init__(self, shape: Shape, slots: int, capacity: int) -> None:
         capacity = -(-capacity // WIDTH_STEP) * WIDTH_STEP
         size = (shape.layers, slots, shape.kv_heads, capacity, shape.head_size)
-        # numpy's zeros are lazily mapped pages; torch's are written out at once.
-        self.keys = torch.from_numpy(np.zeros(size, dtype=np.float32))
-        self.values = torch.from_numpy(np.zeros(size, dtype=np.float32))
+        self.keys, self.values = _lazy_zeros(size), _lazy_zeros(size)
 
     def copy_prefix(self, source: int, target: int, length: int) -> None:
         self.keys[:, target, :, :length] = self.keys[:, source, :, :length]
@@ -150,6 +150,7 @@ class Decoder:
         rope = LlamaRotaryEmbedding(config)
         cos, sin = rope(torch.zeros(1), torch.arange(shape.context)[None])
         self.cos, self.sin = cos[0].contiguous(), sin[0].contiguous()
+        _return_freed_memory()
 
     def cache(self, slots: int, capacity: int) -> Cache:
         return Cache(self.shape, slots, capacity)
@@ -237,8 +238,24 @@ class Decoder:
         return layer.down(F.silu(gate).mul_(up), residual=hidden)
 
 
+def _lazy_zeros(size: tuple[int, ...]) -> torch.Tensor:
+    """Zeros that take memory page by page as they are written to."""
+    memory = mmap.mmap(-1, 4 * math.prod(size))
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        # A slot's texts are short beside its capacity: with huge pages a word would take 2 MiB in every layer.
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(memory, dtype=torch.float32).view(size)
+
+
+def _return_freed_memory() -> None:
+    """Fusing leaves as much freed memory behind as the weights take, which glibc keeps unless it is asked."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def _attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Plain attention. The fused kernel shares its work out by the batch, so its sums would depend on the neighbours."""
+    """Plain attention: the fused kernel shares its work out by the batch, so its sums would depend on neighbours."""
     group = query.shape[2]
     if group == 1:
         # A lone row goes to another routine of the library.
