@@ -38,6 +38,11 @@ class Step:
     removed: int = 0
     samples: list[Removed] = field(default_factory=list)
 
+    @property
+    def full(self) -> bool:
+        """Whether it has all the samples that it keeps."""
+        return len(self.samples) >= SAMPLES_PER_STEP
+
 
 class TooManyMalformed(DataCorrupt):
     """More malformed records in one file than the build tolerates."""
@@ -76,10 +81,6 @@ class Funnel:
         step.removed += 1
         if len(step.samples) < SAMPLES_PER_STEP:
             step.samples.append(Removed(candidate_id, excerpt[:EXCERPT_CHARACTERS], reason))
-
-    def wants_sample(self, name: str) -> bool:
-        """Whether a removed candidate would still be kept to look at."""
-        return len(self.step(name).samples) < SAMPLES_PER_STEP
 
     def remove_unseen(self, name: str, count: int) -> None:
         """Count candidates that were removed before they were decoded: there is no text to show."""

@@ -22,17 +22,26 @@ _UNSEEN = re.compile(
 )
 
 
-def spaced(words: Iterable[str]) -> tuple[bytes, ...]:
-    """Each word that needs no escaping with a space on both sides; case-sensitive ones, being frequent, first."""
-    plain = [word for word in words if word.isascii() and word.isalpha()]
-    return tuple(f" {word} ".encode() for word in sorted(plain, key=lambda word: (word == word.lower(), len(word))))
+_AMPERSAND = ord("&")
+
+
+def needles_of(words: Iterable[str]) -> tuple[bytes, ...]:
+    """The byte strings in which each word most often stands: between spaces, after a tag, before a full stop.
+
+    Words that need escaping have none; folded words are looked for as they are and with a capital.
+    """
+    plain = [word for word in words if word.isascii() and word.replace("'", "").isalpha() and word[0] != "'"]
+    ordered = sorted(plain, key=lambda word: (word == word.lower(), len(word)))
+    forms = [form for word in ordered for form in dict.fromkeys((word, word[0].upper() + word[1:]))]
+    around = (" {} ", "&gt;{} ", " {}.", " {},")
+    return tuple(pattern.format(form).encode() for pattern in around for form in forms)
 
 
 def surely_says(body: bytes, needles: Iterable[bytes]) -> bool:
-    """Whether a word with a space on each side surely stands in the prose: outside every tag and all code."""
+    """Whether one of the needles surely stands in the prose: outside every tag and all code."""
     for needle in needles:
         place = body.find(needle)
-        if place >= 0 and _in_prose(body, place):
+        if place >= 0 and _in_prose(body, place + 4 if needle[0] == _AMPERSAND else place):
             return _UNSEEN.search(body.lower()) is None
     return False
 

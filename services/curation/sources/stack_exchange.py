@@ -21,7 +21,7 @@ from services.curation.sources import rows
 from services.curation.sources.attribution import Authors, post_attribution
 from services.curation.sources.exchanges import group_of
 from services.curation.sources.posts import PostIndex, index_posts
-from services.curation.sources.quick_look import spaced, surely_says
+from services.curation.sources.quick_look import needles_of, surely_says
 from services.curation.sources.rows import RowFile
 from services.curation.sources.source import CorpusFile, Draw, Part, Reading
 from services.shared.records import Turn
@@ -101,7 +101,7 @@ class _SiteReader:
         self.funnel: Funnel = reading.funnel
         self.malformed = MalformedLimit(reading.funnel, self.posts.name, reading.max_malformed)
         self.first_person = phrase_filter(settings.first_person)
-        self.first_person_words = spaced(settings.first_person)
+        self.first_person_words = needles_of(settings.first_person)
         self.references = phrase_filter(settings.cross_references)
 
     def candidates(self) -> Iterator[Candidate]:
@@ -109,6 +109,7 @@ class _SiteReader:
         index = index_posts(self.posts.path, least, self.malformed)
         if self.settings.filtered:
             self.funnel.declare(SCORE, FIRST, LENGTH, REFERENCES, TITLE)
+            self.first_step = self.funnel.step(FIRST)
         else:
             self.funnel.declare(SCORE)
         repeated = 0
@@ -154,10 +155,10 @@ class _SiteReader:
 
     def _surely_removed(self, body: bytes) -> bool:
         """Remove an answer if its bytes prove what the exact filters would say, and nobody needs its text."""
-        if self.funnel.wants_sample(FIRST) or not surely_says(body, self.first_person_words):
-            return False
-        self.funnel.remove_unseen(FIRST, 1)
-        return True
+        if self.first_step.full and surely_says(body, self.first_person_words):
+            self.first_step.removed += 1
+            return True
+        return False
 
     def _removed(self, question: int, body: bytes) -> bool:
         """The exact filters, on the decoded body."""

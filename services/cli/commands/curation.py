@@ -1,0 +1,421 @@
+"""`lima import`, `lima curate`, `lima datasets` and `lima review`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.cli.help import with_examples
+from services.cli.output import JsonOption, emit, message_to_dict, next_commands, note, progress, table
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from lima.curation.v1.spec_pb2 import DatasetSpec
+    from services.cli.client import Services
+
+app = typer.Typer(
+    help=with_examples(
+        "Datasets: immutable, each named by what it was made from.",
+        "lima datasets list",
+        "lima datasets show quickstart",
+        "lima datasets funnel quickstart",
+    ),
+    no_args_is_help=True,
+)
+
+DatasetArgument = Annotated[
+    str, typer.Argument(metavar="DATASET", help="A name (its newest version), NAME/DIGEST, or datasets/NAME/DIGEST.")
+]
+
+
+def full_name(dataset: str) -> str:
+    """
+    >>> full_name("quickstart"), full_name("quickstart/ab12")
+    ('datasets/quickstart/latest', 'datasets/quickstart/ab12')
+    """
+    name = dataset.removeprefix("datasets/")
+    return f"datasets/{name}" if "/" in name else f"datasets/{name}/latest"
+
+
+def with_services(work: Callable[[Services], Awaitable[Any]]) -> Any:
+    """Run `work` with clients of the services."""
+    from services.cli.client import connect
+
+    async def connected() -> Any:
+        async with connect() as services:
+            return await work(services)
+
+    return asyncio.run(connected())
+
+
+def read_spec(file: Path, dataset: str) -> DatasetSpec:
+    """A DatasetSpec from a file of its own or from the `datasets` of an experiment file."""
+    import yaml
+
+    from lima.curation.v1.spec_pb2 import DatasetSpec
+    from services.cli.experiment.messages import parse_message
+    from services.shared.errors import InvalidInput, NotFound
+
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise NotFound("file", str(file), remedy=str(error.strerror)) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInput("file", str(file), f"must be YAML: {str(error)[:200]}") from None
+    if isinstance(document, dict) and isinstance(document.get("datasets"), dict):
+        known = document["datasets"]
+        name = dataset or (next(iter(known)) if len(known) == 1 else "")
+        if name not in known:
+            raise InvalidInput("--dataset", dataset, f"must be one of {', '.join(known)}")
+        document = {"name": name, **known[name]}
+    return parse_message(document, DatasetSpec(), "dataset")
+
+
+@app.command(
+    "import",
+    short_help="Put dumps into the store as a corpus",
+    help=with_examples(
+        "Upload a folder or file of raw dumps and import it as an immutable corpus. 7z becomes Zstandard.",
+        "lima import stackexchange ~/dumps/stackexchange",
+        "lima import stackexchange experiments/sample_corpora/stackexchange",
+    ),
+)
+def import_corpus(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the corpus: a-z, 0-9 and -.")],
+    folder: Annotated[Path, typer.Argument(metavar="PATH", exists=True, help="A folder or a file.")],
+    as_json: JsonOption = False,
+) -> None:
+    from services.cli.corpora import import_folder
+
+    async def work(services: Services) -> Any:
+        with progress(f"import {name}") as bar:
+            return await import_folder(services, name, folder, bar)
+
+    corpus = with_services(work)
+
+    def show() -> None:
+        table(
+            ["corpus", "digest", "files", "bytes"],
+            [[corpus.name, corpus.digest[:12], corpus.file_count, corpus.size_bytes]],
+        )
+        next_commands("lima curate SPEC", "lima datasets corpora")
+
+    emit(message_to_dict(corpus), as_json, show)
+
+
+@app.command(
+    short_help="Build a dataset from corpora",
+    help=with_examples(
+        "Build the dataset of a spec, or return the one that exists for the same inputs.",
+        "lima curate dataset.yaml",
+        "lima curate experiments/quickstart.yaml --dataset quickstart",
+        "lima curate dataset.yaml --resolve    only say what would be built",
+    ),
+)
+def curate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A DatasetSpec, or an experiment file.")],
+    dataset: Annotated[str, typer.Option(help="Which dataset of an experiment file.")] = "",
+    resolve: Annotated[
+        bool, typer.Option("--resolve", help="Say its name and whether it exists; build nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    from lima.curation.v1.curation_pb2 import BuildDatasetRequest, Dataset, ResolveDatasetRequest
+
+    spec = read_spec(file, dataset)
+
+    async def work(services: Services) -> Any:
+        if resolve:
+            return await services.curation.ResolveDataset(ResolveDatasetRequest(spec=spec))
+        operation = await services.curation.BuildDataset(BuildDatasetRequest(spec=spec))
+        with progress(f"curate {spec.name}") as bar:
+            return await services.follow("curation", operation, Dataset(), bar)
+
+    made = with_services(work)
+
+    def show() -> None:
+        if resolve:
+            print(f"{made.name}: {'exists' if made.exists else 'not built yet'}")
+            return
+        show_dataset(made)
+        next_commands(f"lima datasets examples {spec.name}", f"lima datasets funnel {spec.name}")
+
+    emit(message_to_dict(made), as_json, show)
+
+
+def show_dataset(dataset: Any) -> None:
+    rows = [
+        [row.source, row.split, row.examples, round(row.mean_prompt_tokens), round(row.mean_response_tokens)]
+        for row in dataset.statistics
+    ]
+    table(["source", "split", "examples", "prompt tokens", "response tokens"], rows, title=dataset.name)
+    note(f"{dataset.diversity_metric}: {dataset.diversity:.1f}")
+
+
+@app.command("list", short_help="List datasets", help=with_examples("List datasets.", "lima datasets list"))
+def list_datasets(as_json: JsonOption = False) -> None:
+    from lima.curation.v1.curation_pb2 import ListDatasetsRequest
+
+    async def work(services: Services) -> Any:
+        return await services.curation.ListDatasets(ListDatasetsRequest(page_size=1000))
+
+    found = with_services(work).datasets
+
+    def show() -> None:
+        rows = [
+            [d.name.split("/")[1], d.digest[:12], *(d.split_counts[s] for s in ("train", "dev", "test"))] for d in found
+        ]
+        table(["dataset", "digest", "train", "dev", "test"], rows)
+        next_commands("lima datasets show NAME")
+
+    emit([message_to_dict(dataset) for dataset in found], as_json, show)
+
+
+@app.command("corpora", short_help="List corpora", help=with_examples("List corpora.", "lima datasets corpora"))
+def list_corpora(as_json: JsonOption = False) -> None:
+    from lima.curation.v1.curation_pb2 import ListCorporaRequest
+
+    async def work(services: Services) -> Any:
+        return await services.curation.ListCorpora(ListCorporaRequest(page_size=1000))
+
+    found = with_services(work).corpora
+
+    def show() -> None:
+        table(
+            ["corpus", "digest", "files", "bytes"], [[c.name, c.digest[:12], c.file_count, c.size_bytes] for c in found]
+        )
+
+    emit([message_to_dict(corpus) for corpus in found], as_json, show)
+
+
+@app.command(
+    "show", short_help="One dataset's Table 1", help=with_examples("Show a dataset.", "lima datasets show quickstart")
+)
+def show_one(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
+    from lima.curation.v1.curation_pb2 import GetDatasetRequest
+
+    async def work(services: Services) -> Any:
+        return await services.curation.GetDataset(GetDatasetRequest(name=full_name(dataset)))
+
+    found = with_services(work)
+    emit(message_to_dict(found), as_json, lambda: show_dataset(found))
+
+
+@app.command(
+    short_help="Read a dataset's examples",
+    help=with_examples(
+        "Print examples, filtered by split, source or words.",
+        "lima datasets examples quickstart --split test",
+        'lima datasets examples quickstart --query "coffee" --limit 3',
+    ),
+)
+def examples(
+    dataset: DatasetArgument,
+    split: Annotated[str, typer.Option(help="train, dev or test.")] = "",
+    source: Annotated[str, typer.Option(help="Only this source.")] = "",
+    query: Annotated[str, typer.Option(help="Only examples that hold these words.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    from lima.curation.v1.curation_pb2 import ListExamplesRequest
+
+    request = ListExamplesRequest(parent=full_name(dataset), split=split, source=source, query=query, page_size=limit)
+
+    async def work(services: Services) -> Any:
+        return await services.curation.ListExamples(request)
+
+    found = with_services(work).examples
+
+    def show() -> None:
+        for example in found:
+            print(f"── {example.id}  [{example.split}]  {example.attribution.licence}")
+            for message in example.messages:
+                print(f"{message.role}: {message.content}\n")
+        if found:
+            next_commands(f"lima datasets lineage {dataset} {found[0].id}")
+
+    emit([message_to_dict(example) for example in found], as_json, show)
+
+
+@app.command(
+    short_help="Where an example came from",
+    help=with_examples("Trace an example to its row and the steps since.", "lima datasets lineage quickstart EXAMPLE"),
+)
+def lineage(
+    dataset: DatasetArgument, example: Annotated[str, typer.Argument(metavar="EXAMPLE")], as_json: JsonOption = False
+) -> None:
+    from lima.curation.v1.curation_pb2 import GetLineageRequest
+
+    async def work(services: Services) -> Any:
+        return await services.curation.GetLineage(GetLineageRequest(name=f"{full_name(dataset)}/examples/{example}"))
+
+    found = with_services(work)
+
+    def show() -> None:
+        print(found.example.id)
+        print(f"  {found.corpus} {found.corpus_digest[:12]}, {found.file}, byte {found.offset}, row {found.row_id}")
+        for step in found.steps:
+            print(f"  → {step.detail}")
+        made = found.example.attribution
+        print(f"  {made.author}, {made.licence}, {made.url}")
+
+    emit(message_to_dict(found), as_json, show)
+
+
+@app.command(
+    short_help="What each filter removed",
+    help=with_examples(
+        "Show how many candidates each filter removed, with samples.",
+        "lima datasets funnel quickstart",
+        "lima datasets funnel queues/quickstart --samples",
+    ),
+)
+def funnel(
+    dataset: DatasetArgument,
+    samples: Annotated[bool, typer.Option("--samples", help="Also show some of what was removed.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    from lima.curation.v1.curation_pb2 import GetFunnelRequest
+
+    name = dataset if dataset.startswith("queues/") else full_name(dataset)
+
+    async def work(services: Services) -> Any:
+        return await services.curation.GetFunnel(GetFunnelRequest(name=name))
+
+    found = with_services(work)
+
+    def show() -> None:
+        rows = [
+            [source.source, step.filter, step.entered, step.removed]
+            for source in found.sources
+            for step in source.steps
+        ]
+        table(["source", "filter", "entered", "removed"], rows)
+        for source in found.sources if samples else ():
+            for step in source.steps:
+                for sample in step.samples:
+                    print(f"{source.source} / {step.filter}: {sample.candidate_id}: {sample.reason}")
+                    print(f"    {sample.excerpt[:160]}")
+
+    emit(message_to_dict(found), as_json, show)
+
+
+@app.command(
+    short_help="Write a dataset for other tools",
+    help=with_examples(
+        "Export a dataset to a prefix of the store and fetch it.",
+        "lima datasets export quickstart ./quickstart --format hf",
+        "lima datasets export quickstart ./quickstart --format parquet",
+    ),
+)
+def export(
+    dataset: DatasetArgument,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="An empty or absent local folder.")],
+    form: Annotated[
+        str, typer.Option("--format", help="jsonl, parquet or hf (a Hugging Face datasets folder).")
+    ] = "jsonl",
+    as_json: JsonOption = False,
+) -> None:
+    from lima.curation.v1.curation_pb2 import ExportDatasetRequest, ExportDatasetResult, GetDatasetRequest
+    from services.shared.errors import InvalidInput
+
+    forms: dict[str, Any] = {"jsonl": "FORMAT_JSONL", "parquet": "FORMAT_PARQUET", "hf": "FORMAT_HF_DATASETS"}
+    if form not in forms:
+        raise InvalidInput("--format", form, f"must be one of {', '.join(forms)}")
+
+    async def work(services: Services) -> Any:
+        found = await services.curation.GetDataset(GetDatasetRequest(name=full_name(dataset)))
+        place = services.store.uri(f"exports/{found.name.split('/')[1]}-{found.digest[:12]}-{form}")
+        request = ExportDatasetRequest(name=found.name, format=forms[form], destination_uri=place)
+        operation = await services.curation.ExportDataset(request)
+        with progress(f"export {dataset}") as bar:
+            result = await services.follow("curation", operation, ExportDatasetResult(), bar)
+        await asyncio.to_thread(services.store.get_folder, services.store.key(result.uri), folder)
+        return result
+
+    result = with_services(work)
+    emit(message_to_dict(result), as_json, lambda: print(f"{result.file_count} files in {folder}, and at {result.uri}"))
+
+
+review = typer.Typer(
+    help=with_examples(
+        "The review queue: people accept, reject and edit candidates.",
+        "lima review fill dataset.yaml",
+        "lima review start quickstart",
+        "lima review queues",
+    ),
+    no_args_is_help=True,
+)
+app.add_typer(review, name="review")
+
+
+@review.command(
+    short_help="Put the best candidates of a spec before people",
+    help=with_examples("Fill the queue of a dataset; reviews that exist are kept.", "lima review fill dataset.yaml"),
+)
+def fill(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A DatasetSpec, or an experiment file.")],
+    dataset: Annotated[str, typer.Option(help="Which dataset of an experiment file.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    from lima.curation.v1.review_pb2 import FillQueueRequest, Queue
+
+    spec = read_spec(file, dataset)
+
+    async def work(services: Services) -> Any:
+        operation = await services.review.FillQueue(FillQueueRequest(spec=spec))
+        with progress(f"fill {spec.name}") as bar:
+            return await services.follow("curation", operation, Queue(), bar)
+
+    queue = with_services(work)
+
+    def show() -> None:
+        print(f"{queue.name}: {queue.progress.pending} candidates to review")
+        next_commands(f"lima review start {spec.name}", f"lima datasets funnel {queue.name} --samples")
+
+    emit(message_to_dict(queue), as_json, show)
+
+
+@review.command(short_help="List queues", help=with_examples("List review queues.", "lima review queues"))
+def queues(as_json: JsonOption = False) -> None:
+    from lima.curation.v1.review_pb2 import ListQueuesRequest
+
+    async def work(services: Services) -> Any:
+        return await services.review.ListQueues(ListQueuesRequest(page_size=1000))
+
+    found = with_services(work).queues
+
+    def show() -> None:
+        rows = [
+            [q.name, q.progress.pending, q.progress.accepted, q.progress.rejected, q.progress.conflicting]
+            for q in found
+        ]
+        table(["queue", "pending", "accepted", "rejected", "in conflict"], rows)
+        next_commands("lima review start NAME")
+
+    emit([message_to_dict(queue) for queue in found], as_json, show)
+
+
+@review.command(
+    short_help="Review candidates, one after the other",
+    help=with_examples(
+        "Show candidates one after the other and ask: accept, reject, edit (in $EDITOR), skip, undo, quit.",
+        "lima review start quickstart",
+        "lima review start quickstart --source writing-prompts",
+    ),
+)
+def start(
+    queue: Annotated[str, typer.Argument(metavar="QUEUE", help="The name of the dataset.")],
+    source: Annotated[str, typer.Option(help="Only candidates of this source.")] = "",
+    reviewer: Annotated[str, typer.Option(help="Who reviews; default: the name of the token.")] = "",
+) -> None:
+    from services.cli.review_session import ReviewSession
+
+    async def work(services: Services) -> None:
+        await ReviewSession(services.review, queue.removeprefix("queues/"), source, reviewer).run()
+
+    with_services(work)
