@@ -78,9 +78,9 @@ def plan(
     device, host = _states(spec, count)
     device["activations"] = activation_bytes(spec, shape)
     device["output loss"] = 4.0 * shape.vocabulary * (shape.width + LOSS_COPIES * LOSS_ROWS)
-    if compute.engine == "ray" and compute.zero_stage > 0:
+    if compute.engine == "ray" and _stage(spec) > 0:
         element = _element(spec)
-        buckets = min(BUCKET_ELEMENTS, count) * (2 if compute.zero_stage == 3 else 1)
+        buckets = min(BUCKET_ELEMENTS, count) * (2 if _stage(spec) == 3 else 1)
         device["buckets"] = float(buckets * element)
     if compute.gpus_per_worker:
         device["overhead"] = float(GPU_OVERHEAD_BYTES)
@@ -133,6 +133,10 @@ def nearest_fit(
     return None
 
 
+def _stage(spec: TrainingSpec) -> int:
+    return spec.compute.stage_for(spec.recipe.precision, spec.compute.workers)
+
+
 def _element(spec: TrainingSpec) -> int:
     return 2 if spec.recipe.precision == "bf16" else 4
 
@@ -140,13 +144,13 @@ def _element(spec: TrainingSpec) -> int:
 def _states(spec: TrainingSpec, count: int) -> tuple[dict[str, float], dict[str, float]]:
     compute, element = spec.compute, _element(spec)
     workers = compute.workers
-    if compute.engine == "bare" or compute.zero_stage == 0:
+    if compute.engine == "bare" or _stage(spec) == 0:
         # fp32 weights are their own masters; with bf16 the gradients are summed in fp32.
         gradients = element if element == 4 else 4
         masters = 0 if element == 4 else 4
         parts = {"weights": element, "gradients": gradients, "optimizer": 8 + masters}
         return {name: float(count * size) for name, size in parts.items()}, {}
-    stage = compute.zero_stage
+    stage = _stage(spec)
     weights: float = count * element / (workers if stage == 3 else 1)
     if stage == 3 and compute.hpz_partition_size > 1:
         weights += count * element / compute.hpz_partition_size
@@ -205,7 +209,7 @@ def _explain(
     weights: float,
 ) -> Iterator[str]:
     compute = spec.compute
-    stage = "one process" if compute.engine == "bare" else f"ZeRO-{compute.zero_stage} on {compute.workers} workers"
+    stage = "one process" if compute.engine == "bare" else f"ZeRO-{_stage(spec)} on {compute.workers} workers"
     yield f"{count / 1e9:.3f} billion parameters, {spec.recipe.precision}, {stage}"
     for place, parts in (("device", device), ("host", host)):
         for name, size in parts.items():

@@ -129,6 +129,11 @@ class Compute(Section):
     # Times that a lost worker or node is replaced before the run fails.
     max_restarts: Annotated[int, Field(ge=0)] = 3
 
+    def stage_for(self, precision: str, workers: int) -> int:
+        """The ZeRO stage that is really used: one fp32 worker has nothing to shard, and sharding costs it a copy."""
+        alone = workers == 1 and precision == "fp32" and not (self.offload_optimizer or self.offload_parameters)
+        return 0 if alone else self.zero_stage
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.min_workers is not None and self.min_workers > self.workers:

@@ -15,19 +15,27 @@ import torch
 import torch.distributed as dist
 
 from training_jobs.engines.base import MOMENTS, WEIGHT
+from training_jobs.memory_plan import BUCKET_ELEMENTS
 from training_jobs.model import Batch, Trainee
 from training_jobs.recipe import optimizer
 from training_jobs.spec import Compute, Recipe
 
 
-def deepspeed_config(recipe: Recipe, compute: Compute, world_size: int) -> dict[str, Any]:
+def deepspeed_config(recipe: Recipe, compute: Compute, world_size: int, parameters: int) -> dict[str, Any]:
     """DeepSpeed's settings; the step's size and the learning rate stay in our hands."""
-    zero: dict[str, Any] = {"stage": compute.zero_stage, "overlap_comm": compute.gpus_per_worker > 0}
+    stage = compute.stage_for(recipe.precision, world_size)
+    bucket = min(BUCKET_ELEMENTS, parameters)
+    zero: dict[str, Any] = {
+        "stage": stage,
+        "overlap_comm": compute.gpus_per_worker > 0,
+        "reduce_bucket_size": bucket,
+        "allgather_bucket_size": bucket,
+    }
     if compute.offload_optimizer:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": compute.gpus_per_worker > 0}
     if compute.offload_parameters:
         zero["offload_param"] = {"device": "cpu", "pin_memory": compute.gpus_per_worker > 0}
-    if compute.zero_stage == 3:
+    if stage == 3:
         zero["zero_hpz_partition_size"] = compute.hpz_partition_size
         zero["zero_quantized_weights"] = compute.quantized_weights
         zero["zero_quantized_gradients"] = compute.quantized_gradients
@@ -56,7 +64,9 @@ def initialise(trainee: Trainee, recipe: Recipe, compute: Compute) -> Any:
     engine, *_ = deepspeed.initialize(
         model=trainee,
         optimizer=optimizer([p for p in trainee.parameters() if p.requires_grad], recipe),
-        config=deepspeed_config(recipe, compute, dist.get_world_size()),
+        config=deepspeed_config(
+            recipe, compute, dist.get_world_size(), sum(param.numel() for param in trainee.parameters())
+        ),
     )
     return engine
 
@@ -67,7 +77,7 @@ class ZeroEngine:
         self.world_size = dist.get_world_size()
         self._engine = initialise(trainee, recipe, compute)
         self.device = torch.device(self._engine.device)
-        self._stage = compute.zero_stage
+        self._stage = compute.stage_for(recipe.precision, self.world_size)
         self._sharded = hasattr(self._engine.optimizer, "optimizer")
         self._params = dict(trainee.model.named_parameters())
         self._make_moments()
