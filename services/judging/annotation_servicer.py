@@ -10,10 +10,8 @@ from services.judging.assignments import Assignment, Assignments
 from services.judging.repository import StudyRepository
 from services.judging.study import StudySpec
 from services.judging.translate import from_progress, item_id, item_name, study_id
-from services.shared.errors import PermissionDenied
 from services.shared.records import Turn
-from services.shared.rpc import principal
-from services.shared.rpc.principal import Role
+from services.shared.rpc.principal import Role, acting_person
 from services.shared.rpc.server import Service
 
 METHODS = ("AssignItem", "SubmitVerdict", "SkipItem", "UndoVerdict", "GetAnnotatorProgress")
@@ -26,13 +24,13 @@ class AnnotationServicer(judging_pb2_grpc.AnnotationServiceServicer):
 
     async def AssignItem(self, request: judging_pb2.AssignItemRequest, context: Any) -> judging_pb2.Item:
         spec = await self._repository.spec(study_id(request.parent, "parent"))
-        return _item(spec, await self._assignments.assign(spec, _annotator(request.annotator)))
+        return _item(spec, await self._assignments.assign(spec, acting_person(request.annotator)))
 
     async def SubmitVerdict(
         self, request: judging_pb2.SubmitVerdictRequest, context: Any
     ) -> judging_pb2.SubmitVerdictResponse:
         study, item = item_id(request.name)
-        spec, annotator = await self._repository.spec(study), _annotator(request.annotator)
+        spec, annotator = await self._repository.spec(study), acting_person(request.annotator)
         await self._assignments.submit(
             spec, item, request.lease, annotator, request.choice, request.reasoning, request.seconds
         )
@@ -41,30 +39,20 @@ class AnnotationServicer(judging_pb2_grpc.AnnotationServiceServicer):
 
     async def SkipItem(self, request: judging_pb2.SkipItemRequest, context: Any) -> judging_pb2.SkipItemResponse:
         study, item = item_id(request.name)
-        spec, annotator = await self._repository.spec(study), _annotator(request.annotator)
+        spec, annotator = await self._repository.spec(study), acting_person(request.annotator)
         await self._assignments.skip(spec, item, request.lease, annotator, request.reason)
         progress = await self._assignments.progress(spec, annotator)
         return judging_pb2.SkipItemResponse(progress=from_progress(progress))
 
     async def UndoVerdict(self, request: judging_pb2.UndoVerdictRequest, context: Any) -> judging_pb2.Item:
         spec = await self._repository.spec(study_id(request.parent, "parent"))
-        return _item(spec, await self._assignments.undo(spec, _annotator(request.annotator)))
+        return _item(spec, await self._assignments.undo(spec, acting_person(request.annotator)))
 
     async def GetAnnotatorProgress(
         self, request: judging_pb2.GetAnnotatorProgressRequest, context: Any
     ) -> judging_pb2.AnnotatorProgress:
         spec = await self._repository.spec(study_id(request.parent, "parent"))
-        return from_progress(await self._assignments.progress(spec, _annotator(request.annotator)))
-
-
-def _annotator(requested: str) -> str:
-    """Whom the caller judges for: operators, as the console is one, for anybody; others for themselves."""
-    caller = principal.current()
-    if requested and requested != caller.name and caller.role < Role.OPERATOR:
-        raise PermissionDenied(
-            f"{caller.name} may not judge as {requested}", remedy="leave annotator empty, or use your own name"
-        )
-    return requested or caller.name
+        return from_progress(await self._assignments.progress(spec, acting_person(request.annotator)))
 
 
 def _item(spec: StudySpec, assignment: Assignment) -> judging_pb2.Item:
