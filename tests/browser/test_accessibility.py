@@ -19,6 +19,8 @@ PAGES = (
     "/author/d/*", "/datasets", "/{dataset}", "/{dataset}/examples/*", "/runs", "/runs/run-at-work", "/chat",
     "/annotate", "/annotate/*", "/studies", "/studies/a-study", "/invite", "/nothing",
 )  # fmt: skip
+# Colours are all that the dark theme changes; zooming changes what the narrow page changes, and less.
+RULES: dict[str, dict[str, object]] = {"light": {}, "dark": {"runOnly": ["color-contrast"]}, "narrow": {}}
 WAYS = {"light": (1280, 900), "dark": (1280, 900), "narrow": (390, 844), "zoomed": (640, 450)}
 
 
@@ -50,7 +52,9 @@ def test_no_violation(visit: Visit, stack: Stack, scene: Scene, addresses: dict[
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme="dark" if way == "dark" else "light", reduced_motion="reduce")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, way
-        found = Axe().run(page)
+        if way not in RULES:
+            continue
+        found = Axe().run(page, options=RULES[way])
         assert found.violations_count == 0, f"{way}: {found.generate_report()}"
     assert page.evaluate("window.hacked") is None
 

@@ -4,10 +4,10 @@ import { notice, words } from "./notice.js";
 const PREFIX = "lima.draft:";
 
 export function startDrafts() {
-  for (const form of document.querySelectorAll("form[data-draft]")) {
-    restore(form);
-    form.addEventListener("input", () => keep(form));
-  }
+  const forms = document.querySelectorAll("form[data-draft]");
+  for (const form of forms) form.addEventListener("input", () => keep(form));
+  // Every module of the page has run by then, and listens for what is restored.
+  document.addEventListener("DOMContentLoaded", () => forms.forEach(restore));
 }
 
 export function forget(draft) {
@@ -19,7 +19,8 @@ function fields(form) {
 }
 
 function keep(form) {
-  const values = Object.fromEntries(fields(form).map((field) => [field.name, field.value]));
+  // By place: the turns of a conversation share one name.
+  const values = fields(form).map((field) => field.value);
   localStorage.setItem(PREFIX + form.dataset.draft, JSON.stringify(values));
 }
 
@@ -28,11 +29,11 @@ function restore(form) {
   if (!kept) return;
   const values = JSON.parse(kept);
   let changed = false;
-  for (const field of fields(form)) {
-    if (values[field.name] === undefined || values[field.name] === field.value) continue;
-    field.value = values[field.name];
+  fields(form).forEach((field, place) => {
+    if (values[place] === undefined || values[place] === field.value) return;
+    field.value = values[place];
     changed = true;
-  }
+  });
   if (!changed) return;
   notice(words.draftKept, true);
   form.dispatchEvent(new Event("draft"));

@@ -57,7 +57,9 @@ async function attemptOnce(letter) {
     });
     if (response.status === 429 || response.status >= 502) return null;
     const answer = await response.json();
-    return { ok: response.ok, next: answer.next, error: answer.error, signedOut: response.status === 401 };
+    // A token of a session that has ended is refused before anything else is looked at.
+    const signedOut = response.status === 401 || answer.key === "error.csrf";
+    return { ok: response.ok, next: answer.next, error: signedOut ? words.signedOut : answer.error, signedOut };
   } catch {
     return null;
   }
