@@ -167,7 +167,7 @@ async def _alone_in_this_process() -> AsyncIterator[None]:
 
 def _open_sqlite(url: URL) -> AsyncEngine:
     path = Path(url.database or "")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     engine = create_async_engine(url, connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine.sync_engine, "connect")
