@@ -1,25 +1,23 @@
-"""python -m services.inference: the gRPC front."""
+"""python -m services.inference: the gRPC front, and its OpenAI-compatible endpoint."""
 
 from __future__ import annotations
 
-import asyncio
+import sys
 
+from services.inference.openai_front import serving
 from services.inference.service import NAME, assembled
 from services.inference.settings import InferenceSettings
-from services.shared import logs
+from services.shared.program import run_program
 from services.shared.rpc.server import serve
 
 
-async def run(settings: InferenceSettings) -> None:
-    async with assembled(settings) as inference:
+async def main(settings: InferenceSettings) -> None:
+    async with (
+        assembled(settings) as inference,
+        serving(settings, inference.generation, inference.registry),
+    ):
         await serve(settings, NAME, inference.services, operations=inference.operations)
 
 
-def main() -> None:
-    settings = InferenceSettings()
-    logs.configure(settings, NAME)
-    asyncio.run(run(settings))
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(run_program(NAME, main, InferenceSettings))

@@ -17,6 +17,7 @@ DONE = b"data: [DONE]\n\n"
 def whole(kind: Kind, answer: Answer) -> dict[str, Any]:
     choices = [_choice(kind, index, completion) for index, completion in enumerate(answer.completions)]
     reply = _head(kind, answer.model, streamed=False) | {"choices": choices, "usage": usage(answer.usage)}
+    # A field of ours beside theirs; clients ignore what they do not know.
     if answer.deviations:
         reply["deviations"] = list(answer.deviations)
     return reply

@@ -10,17 +10,17 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from services.inference.answers import Piece, TextScore, Usage
 from services.inference.openai_api import replies
+from services.inference.openai_api.errors import install_errors
 from services.inference.openai_api.requests import ChatBody, CompletionBody, ScoreBody
 from services.inference.replica.engines.base import EngineStopped
 from services.inference.replica.model import ServedModel, Verification
 from services.inference.sampling import Sampling
 from services.inference.text_input import check_prompt, check_turns
-from services.shared.errors import FailedPrecondition, InvalidInput, LimaError, ResourceExhausted
+from services.shared.errors import InvalidInput, ResourceExhausted
 
 # Requests beyond those being decoded; more are refused with a hint when to come back.
 MAX_WAITING = 512
@@ -30,6 +30,7 @@ def build_api(served: ServedModel, verification: Verification, token: str) -> Fa
     api = FastAPI(title="lima replica", docs_url=None, redoc_url=None, openapi_url=None)
     install_guard(api, token)
     install_errors(api)
+    install_engine_errors(api)
 
     @api.get("/facts")
     async def facts() -> dict[str, Any]:
@@ -80,28 +81,8 @@ def install_guard(api: FastAPI, token: str) -> None:
         return await call_next(request)
 
 
-def install_errors(api: FastAPI) -> None:
-    """Errors in the OpenAI form."""
-
-    @api.exception_handler(LimaError)
-    async def told(_: Request, error: LimaError) -> JSONResponse:
-        status, kind, headers = 500, "server_error", {}
-        if isinstance(error, InvalidInput):
-            status, kind = 400, "invalid_request_error"
-        elif isinstance(error, FailedPrecondition):
-            status, kind = 409, "invalid_request_error"
-        elif isinstance(error, ResourceExhausted):
-            status, kind = 429, "rate_limit_error"
-            headers = {"retry-after": str(error.retry_seconds or 1)}
-        param = error.violations[0].field if error.violations else None
-        return JSONResponse(replies.error(str(error), kind, param=param, code=error.reason.lower()), status, headers)
-
-    @api.exception_handler(RequestValidationError)
-    async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"][1:])
-        message = f"{field}: {first['msg']}" if field else first["msg"]
-        return JSONResponse(replies.error(message, "invalid_request_error", param=field or None), 400)
+def install_engine_errors(api: FastAPI) -> None:
+    """An engine that ended is told as a replica that is away: sending the request again is safe."""
 
     @api.exception_handler(EngineStopped)
     async def stopped(_: Request, error: EngineStopped) -> JSONResponse:

@@ -9,7 +9,8 @@ from fastapi import FastAPI, HTTPException
 from ray import serve
 from ray.serve.schema import ApplicationStatusOverview
 
-from services.inference.replica.api import install_errors, install_guard
+from services.inference.openai_api.errors import install_errors
+from services.inference.replica.api import install_guard
 from services.inference.replica.conversions import Conversions, ConversionSpec, ConversionState
 from services.inference.replica.spec import DeploymentSpec, DeploymentState
 
