@@ -74,9 +74,9 @@ class Place:
 
     def kill_component(self, name: str) -> None:
         for file in (self.state_dir / "processes").glob(f"{name}*.json"):
-            content = json.loads(file.read_text())
-            if "pid" in content and psutil.pid_exists(content["pid"]):
-                os.kill(content["pid"], signal.SIGKILL)
+            pid = json.loads(file.read_text())["pid"]
+            if psutil.pid_exists(pid):
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")

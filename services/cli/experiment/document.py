@@ -26,13 +26,22 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class RandomModel(Section):
+    """A tiny Llama of random weights, for runs that show that the parts work together."""
+
+    layers: int = Field(2, ge=1, le=8)
+    hidden_size: int = Field(64, ge=8, le=512)
+    heads: int = Field(4, ge=1, le=32)
+    seed: int = Field(0, ge=0, lt=2**32)
+
+
 class Model(Section):
     """Where a model comes from: exactly one of these."""
 
     package: str | None = None
     folder: str | None = None
     hub: str | None = None
-    random: dict[str, Any] | None = None
+    random: RandomModel | None = None
     upstream: dict[str, Any] | None = None
     recorded: str | None = None
 

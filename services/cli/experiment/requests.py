@@ -20,7 +20,9 @@ def model_request(name: str, model: Model) -> RegisterModelRequest:
     from lima.inference.v1.model_pb2 import RegisterModelRequest
 
     names = {"folder": "folder_uri", "hub": "hub_id", "recorded": "recorded_uri"}
-    source = {names.get(kind, kind): value for kind, value in model.model_dump(exclude_none=True).items()}
+    source = {
+        names.get(kind, kind): value for kind, value in model.model_dump(exclude_none=True, exclude={"random"}).items()
+    }
     return parse_message({"model_id": name, **source}, RegisterModelRequest(), f"models.{name}")
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from services.cli.client import connect
 from services.cli.experiment.artefact import Artefact, Records
+from services.cli.experiment.models import ModelStep
 from services.cli.experiment.steps import (
     CorpusStep,
     DatasetStep,
-    ModelStep,
     ResponsesStep,
     RunStep,
     Step,
@@ -44,7 +45,7 @@ def plan_steps(experiment: Experiment) -> list[Step]:
     for name, spec in experiment.datasets.items():
         corpora = sorted({source.corpus for source in spec.sources if source.corpus})
         steps.append(DatasetStep(name, spec, tuple(corpora)))
-    steps += [ModelStep(name, source) for name, source in document.models.items()]
+    steps += [ModelStep(name, source, experiment.path.parent) for name, source in document.models.items()]
     steps += [RunStep(name, run) for name, run in document.runs.items()]
     steps += [ResponsesStep(name, responses) for name, responses in document.responses.items()]
     for name, study in document.studies.items():
@@ -63,9 +64,10 @@ async def walk(experiment: Experiment, stack: Stack) -> Outcome:
             inputs = step.inputs(outcome.made)
             artefact = await records.find(step.key, inputs)
             if artefact is None:
+                begin = time.monotonic()
                 artefact = await make(step, Workplace(experiment, stack, services, outcome.made))
                 await records.keep(step.key, inputs, artefact)
-                note(f"{step.kind} {step.name}: made {artefact.name}")
+                note(f"{step.kind} {step.name}: made {artefact.name} ({time.monotonic() - begin:.1f} s)")
             else:
                 outcome.reused.append(step.key)
                 note(f"{step.kind} {step.name}: reused {artefact.name}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from services.cli.experiment.artefact import Artefact
-from services.cli.experiment.requests import model_request, sampling, training_spec
+from services.cli.experiment.requests import sampling, training_spec
 from services.cli.experiment.training import follow_run, metrics_by_epoch
 from services.cli.output import message_to_dict
 from services.shared.digest import digest_json
@@ -114,24 +114,6 @@ class DatasetStep(Step):
 def model_artefact(model: Any, services: Services, details: Mapping[str, Any]) -> Artefact:
     proof = f"{services.store.key(model.uri).rstrip('/')}/manifest.json"
     return Artefact(name=model.name, digest=model.digest, uri=model.uri, proof=proof, details=details)
-
-
-@dataclass(frozen=True)
-class ModelStep(Step):
-    source: document.Model
-    kind: ClassVar[str] = "model"
-    components: ClassVar[tuple[str, ...]] = ("inference",)
-
-    def inputs(self, made: Mapping[str, Artefact]) -> dict[str, Any]:
-        return {"source": self.source.model_dump(exclude_none=True)}
-
-    async def make(self, place: Workplace, progress: Progress) -> Artefact:
-        from lima.inference.v1.model_pb2 import Model
-
-        request = model_request(self.name, self.source)
-        operation = await place.services.models.RegisterModel(request)
-        model = await place.services.follow("inference", operation, Model(), progress)
-        return model_artefact(model, place.services, {"parameters": model.parameter_count, "origin": model.origin})
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ async def follow_run(stack: Stack, store: ObjectStore, spec: Any, progress: Prog
     file = stack.process_file(f"run-{spec.run}")
     log = stack.log(f"run-{spec.run}")
     if file.find() is None:
-        path = stack.layout.processes / f"run-{spec.run}.spec.json"
+        path = stack.layout.specs / f"{spec.run}.json"
         path.write_text(spec.model_dump_json(indent=2))
         command = [sys.executable, "-m", "training_jobs", "run", "--spec", str(path)]
         process.start(command, stack.environment(), log, file)

@@ -161,6 +161,10 @@ class StackLayout:
         return self.state_dir / "processes"
 
     @property
+    def specs(self) -> Path:
+        return self.state_dir / "specs"
+
+    @property
     def reports(self) -> Path:
         return self.state_dir / "reports"
 
@@ -173,5 +177,5 @@ class StackLayout:
         return Path(tempfile.gettempdir()) / f"lima-ray-{name}"
 
     def create(self) -> None:
-        for folder in (self.state_dir, self.objects, self.logs, self.processes, self.reports):
+        for folder in (self.state_dir, self.objects, self.logs, self.processes, self.specs, self.reports):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POLL_SECONDS = 0.1
+RUN_PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,9 @@ class Stack:
 
         All at once, but the object store last: the others may still write their last word.
         """
+        if not names or "ray" in names:
+            # A run saves its state when it is asked to end; it cannot once Ray is gone.
+            self.stop_runs()
         chosen = [name for name in self.running() if not names or name in names]
         users = [name for name in chosen if name != "object-store"]
         with ThreadPoolExecutor() as pool:
@@ -95,6 +99,12 @@ class Stack:
         if not names or "ray" in names:
             process.stop_by_argument(str(self.layout.ray_temp))
         return chosen
+
+    def stop_runs(self) -> None:
+        for path in self.layout.processes.glob("run-*.json"):
+            running = process.ProcessFile(path).find()
+            if running is not None:
+                process.stop(running, RUN_PATIENCE)
 
     def stop_one(self, name: str) -> None:
         file = self.process_file(name)
