@@ -7,7 +7,7 @@ stays), images, scripts and every other tag.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import unescape
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -117,9 +117,10 @@ def _blocks(node: LexborNode, depth: int) -> list[str]:
     """The blocks inside `node`, in order. Inline content between blocks makes a paragraph."""
     blocks: list[str] = []
     inline: list[str] = []
+    last_list = ("", 0)
 
     def close_paragraph() -> None:
-        paragraph = _tidy_inline("".join(inline))
+        paragraph = _tidy_inline(_join_inline(inline))
         inline.clear()
         if paragraph:
             blocks.append(paragraph)
@@ -134,7 +135,13 @@ def _blocks(node: LexborNode, depth: int) -> list[str]:
                 inline.append(_inline(child, depth))
             continue
         close_paragraph()
-        blocks.extend(_block(child, tag, depth + 1))
+        made = _block(child, tag, depth + 1)
+        # Markdown reads two lists of one kind in a row as one, so that is what is written.
+        if made and tag in ("ul", "ol") and last_list == (tag, len(blocks)):
+            blocks[-1] += "\n" + made.pop(0)
+        blocks.extend(made)
+        if tag in ("ul", "ol"):
+            last_list = (tag, len(blocks))
     close_paragraph()
     return blocks
 
@@ -231,7 +238,7 @@ def _inline(node: LexborNode, depth: int) -> str:
         return _code_span(_raw_text(node))
     if depth > MAX_DEPTH:
         return _escape_prose(_SPACES.sub(" ", node.text(deep=True) or ""))
-    content = "".join(_inline(child, depth + 1) for child in _children(node))
+    content = _join_inline(_inline(child, depth + 1) for child in _children(node))
     mark = EMPHASIS.get(tag, "")
     core = content.strip()
     if not mark or not core or core.startswith("*") or core.endswith("*"):
@@ -248,8 +255,30 @@ def _raw_text(node: LexborNode) -> str:
 
 
 def _escape_prose(text: str) -> str:
-    """Show text that looks like a tag as code, so that no tag survives."""
-    return _TAG_LIKE.sub(lambda match: f"`{match.group()}`", text) if "<" in text else text
+    """Show text that looks like a tag as code, so that no tag survives, and keep stray backticks from opening code."""
+    if "`" in text:
+        text = text.replace("`", "\\`")
+    return _TAG_LIKE.sub(_as_code, text) if "<" in text else text
+
+
+def _as_code(match: re.Match[str]) -> str:
+    # After a backslash the backtick would be a literal one, beside a backtick a longer run.
+    text = match.string
+    before = " " if text[max(0, match.start() - 1) : match.start()] in ("\\", "`") else ""
+    after = " " if text[match.end() : match.end() + 1] in ("\\", "`") else ""
+    return f"{before}`{match.group()}`{after}"
+
+
+def _join_inline(pieces: Iterable[str]) -> str:
+    """Inline pieces in a row: one space where two meet, and no backticks of two spans beside each other."""
+    joined = ""
+    for piece in pieces:
+        if joined.endswith((" ", "\n")):
+            piece = piece.lstrip(" ")
+        elif joined.endswith(("`", "\\")) and piece.startswith("`"):
+            joined += " "
+        joined += piece
+    return joined
 
 
 def _longest_backticks(text: str) -> int:

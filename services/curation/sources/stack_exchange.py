@@ -18,7 +18,7 @@ from services.curation.filters import CROSS_REFERENCES, FIRST_PERSON, phrase_fil
 from services.curation.funnel import Funnel, MalformedLimit
 from services.curation.html import UnreadableHtml, plain_text, prose_text, to_markdown
 from services.curation.sources import rows
-from services.curation.sources.attribution import Authors, post_attribution
+from services.curation.sources.attribution import Authors, licence_of, post_attribution
 from services.curation.sources.exchanges import group_of
 from services.curation.sources.posts import PostIndex, index_posts
 from services.curation.sources.quick_look import needles_of, surely_says
@@ -147,11 +147,16 @@ class _SiteReader:
     def _answer(self, question: int, row: bytes, score: int, offset: int) -> _Answer | None:
         settings = self.settings
         if not settings.filtered:
-            return _Answer(rows.attributes(row), offset, score)
+            return self._whole_answer(row, offset, score)
         body = rows.raw_attribute(row, b"Body")
         if not self._surely_removed(body) and not self._removed(question, body):
-            return _Answer(rows.attributes(row), offset, score)
+            return self._whole_answer(row, offset, score)
         return None
+
+    def _whole_answer(self, row: bytes, offset: int, score: int) -> _Answer:
+        values = rows.attributes(row)
+        licence_of(values)  # an absurd date is a fault of this row, told with its offset
+        return _Answer(values, offset, score)
 
     def _surely_removed(self, body: bytes) -> bool:
         """Remove an answer if its bytes prove what the exact filters would say, and nobody needs its text."""
