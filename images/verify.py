@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lima.curation.v1 import curation_pb2, curation_pb2_grpc
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 120.0
 
 
 def check_grpc(address: str) -> str:
@@ -44,9 +44,9 @@ def check_curation(address: str) -> str:
     return f"{len(reply.datasets)} datasets"
 
 
-def passes(name: str, check: Callable[[str], str], target: str) -> bool:
+def passes(name: str, check: Callable[[str], str], target: str, patience: float) -> bool:
     """Try until it answers or patience ends: pods may still be starting after an install without --wait."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience
     while True:
         try:
             print(f"ok   {name} {target}: {check(target)}", flush=True)
@@ -63,11 +63,12 @@ def main() -> int:
     parser.add_argument("--grpc", action="append", default=[], metavar="HOST:PORT")
     parser.add_argument("--http", action="append", default=[], metavar="URL")
     parser.add_argument("--curation", required=True, metavar="HOST:PORT")
+    parser.add_argument("--patience", type=float, default=PATIENCE_SECONDS, help="seconds until a failure counts")
     arguments = parser.parse_args()
     checks = [("health", check_grpc, address) for address in arguments.grpc]
     checks += [("health", check_http, url) for url in arguments.http]
     checks += [("ListDatasets", check_curation, arguments.curation)]
-    failed = sum(not passes(*check) for check in checks)
+    failed = sum(not passes(*check, arguments.patience) for check in checks)
     return 1 if failed else 0
 
 

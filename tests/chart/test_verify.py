@@ -1,0 +1,58 @@
+"""What `helm test` and `skaffold verify` run, against a real curation service."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.shared.settings import Settings
+from tests.chart.tools import ROOT
+from tests.cluster.control_plane import free_port
+
+SCRIPT = ROOT / "images" / "verify.py"
+TOKEN = "token-of-the-chart"
+
+
+@pytest.fixture
+def curation(settings: Settings, tmp_path: Path) -> Iterator[str]:
+    """The program of the image, with the settings that the chart gives it; yields its address."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "LIMA_STATE_DIR": str(tmp_path),
+        "LIMA_PORT": str(port),
+        "LIMA_TOKEN": TOKEN,
+        "LIMA_OBJECT_STORE_ENDPOINT": settings.object_store_endpoint,
+        "LIMA_OBJECT_STORE_ACCESS_KEY": settings.object_store_access_key,
+        "LIMA_OBJECT_STORE_SECRET_KEY": settings.object_store_secret_key.get_secret_value(),
+        "LIMA_OBJECT_STORE_BUCKET": settings.object_store_bucket,
+    }
+    process = subprocess.Popen([sys.executable, "-m", "services.curation"], cwd=ROOT, env=environment)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def verify(*arguments: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "LIMA_TOKEN": token, "PYTHONPATH": str(ROOT / "protos")}
+    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, env=environment)
+
+
+def test_a_service_that_is_well_passes(curation: str) -> None:
+    done = verify(f"--grpc={curation}", f"--curation={curation}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"ok   health {curation}: SERVING", f"ok   ListDatasets {curation}: 0 datasets"]
+
+
+def test_a_wrong_token_and_a_missing_service_fail(curation: str) -> None:
+    done = verify(f"--http=http://127.0.0.1:{free_port()}", f"--curation={curation}", "--patience=1", token="wrong")
+    assert done.returncode == 1
+    assert "FAIL health" in done.stderr
+    assert "UNAUTHENTICATED" in done.stderr
