@@ -1,11 +1,12 @@
-"""python -m services.console            serves the pages
-python -m services.console invite NAME [ROLE]   prints a one-time invitation link
+"""python -m services.console                    serves the pages
+python -m services.console invite NAME [ROLE]     prints a one-time invitation link
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 
 import uvicorn
@@ -14,24 +15,21 @@ from services.console.config import ConsoleSettings
 from services.console.invitations import InvitationSigner
 from services.console.sessions import Role, valid_name
 from services.console.wiring import SERVICE, console
-from services.shared.errors import InvalidInput, LimaError
-from services.shared.logs import configure
+from services.shared.errors import InvalidInput
+from services.shared.program import run_program
 
 
 def main(arguments: list[str]) -> int:
-    try:
-        settings = ConsoleSettings()
-        if arguments[:1] == ["invite"] and 2 <= len(arguments) <= 3:
-            print(invitation_link(settings, *arguments[1:]))
-            return 0
-        if arguments:
-            print(__doc__, file=sys.stderr)
-            return 2
-        serve(settings)
-    except LimaError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    if not arguments:
+        return run_program(SERVICE, serve, ConsoleSettings)
+    if arguments[0] != "invite" or not 2 <= len(arguments) <= 3:
+        print(__doc__, file=sys.stderr)
+        return 2
+
+    async def invite(settings: ConsoleSettings) -> None:
+        print(invitation_link(settings, *arguments[1:]))
+
+    return run_program(SERVICE, invite, ConsoleSettings)
 
 
 def invitation_link(settings: ConsoleSettings, name: str, role: str = Role.ANNOTATOR) -> str:
@@ -44,9 +42,8 @@ def invitation_link(settings: ConsoleSettings, name: str, role: str = Role.ANNOT
     return f"{settings.public_url}/invitation?code={code}"
 
 
-def serve(settings: ConsoleSettings) -> None:
+async def serve(settings: ConsoleSettings) -> None:
     """Serves until SIGTERM or SIGINT; open streams get the drain time to end."""
-    configure(settings, SERVICE)
     config = uvicorn.Config(
         console(settings),
         host=settings.bind_host,
@@ -56,19 +53,19 @@ def serve(settings: ConsoleSettings) -> None:
         server_header=False,
         timeout_graceful_shutdown=int(settings.shutdown_drain_seconds),
     )
-    _Server(config, settings).run()
+    await ToldServer(config, settings).serve()
 
 
-class _Server(uvicorn.Server):
+class ToldServer(uvicorn.Server):
     """Tells in LIMA_READY_FILE where it listens, once it does."""
 
     def __init__(self, config: uvicorn.Config, settings: ConsoleSettings) -> None:
         super().__init__(config)
         self._settings = settings
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup(sockets)  # type: ignore[arg-type]
-        if self._settings.ready_file is None or not self.servers:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._settings.ready_file is None or not self.started:
             return
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         told = {"service": SERVICE, "pid": os.getpid(), "address": f"{host}:{port}", "port": port}
