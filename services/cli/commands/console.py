@@ -70,6 +70,6 @@ def invitation_link(name: str, role: str) -> str:
     command = [sys.executable, "-m", "services.console", "invite", name, role]
     done = subprocess.run(command, env=os.environ | told, capture_output=True, text=True, check=False)
     if done.returncode:
-        message = done.stderr.strip().removeprefix("error: ") or "the console gave no link"
+        message = done.stderr.strip().removeprefix("console: ") or "the console gave no link"
         raise FailedPrecondition(message, remedy="lima console --help shows how it is called")
     return done.stdout.strip()
