@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -16,6 +17,10 @@ from services.shared.objects import ObjectStore
 from services.shared.settings import PREFIX, Settings
 from tests.fixtures.postgresql import PostgresqlMissing, running_postgresql
 from tests.fixtures.seaweedfs import S3Server, running_seaweedfs
+
+# A busy machine must not fail a property: no test asserts a time.
+hypothesis.settings.register_profile("lima", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("lima")
 
 TOKEN = "test-token-of-an-operator"
 
