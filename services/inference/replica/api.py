@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
@@ -36,7 +37,7 @@ def build_api(served: ServedModel, verification: Verification, token: str) -> Fa
     async def facts() -> dict[str, Any]:
         found = served.engine.facts
         about = asdict(found) | {"stop_ids": sorted(found.stop_ids), "load": asdict(served.engine.load())}
-        return about | {"verification": verification.message}
+        return about | {"verification": verification.message, "pid": os.getpid()}
 
     @api.get("/v1/models")
     async def models() -> dict[str, Any]:

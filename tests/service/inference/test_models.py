@@ -116,12 +116,12 @@ async def test_a_package_without_gguf_says_how_to_get_one(stack: Stack) -> None:
 
 
 async def test_upstreams_are_checked_at_the_door(stack: Stack) -> None:
-    with pytest.raises(PermissionDenied, match="'evil.example' is not among those allowed"):
+    with pytest.raises(PermissionDenied, match=r"'evil\.example' is not among those allowed"):
         await stack.register("evil", upstream={"base_url": "https://evil.example/v1", "model": "m"})
     with pytest.raises(InvalidInput, match="must be https"):
         await stack.register("plain", upstream={"base_url": "http://api.openai.com/v1", "model": "m"})
+    source = {"base_url": "https://api.openai.com/v1", "model": "m", "key_secret": "sk-abc def+secret"}
     with pytest.raises(InvalidInput, match="must be the name of a secret") as refused:
-        source = {"base_url": "https://api.openai.com/v1", "model": "m", "key_secret": "sk-abc def+secret"}
         await stack.register("pasted", upstream=source)
     assert "sk-abc" not in str(refused.value)
 
@@ -193,7 +193,7 @@ async def test_a_front_that_starts_anew_brings_declared_models_back(
         replica.unload(application)  # as if the replica side had been killed meanwhile
     async with running_front(declared, replica) as stack:
         request = model_pb2.GetModelRequest(name="tiny")
-        while (await stack.models.GetModel(request)).state != Model.STATE_READY:
+        while (await stack.models.GetModel(request)).state != Model.STATE_READY:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         chat = inference_pb2.ChatRequest(model="tiny", messages=[{"role": "user", "content": "tea"}])
         chat.sampling.max_tokens = 3
