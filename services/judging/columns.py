@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from services.judging.statistics.estimate import BoolArray, FloatArray, IntArray
+
+T = TypeVar("T", bound=Hashable)
 
 
 class VerdictRow(NamedTuple):
@@ -29,23 +31,6 @@ class VerdictRow(NamedTuple):
     draw: int
     source: str
     length_difference: float
-
-
-class Codes:
-    """Numbers for names, in order of appearance."""
-
-    def __init__(self) -> None:
-        self._codes: dict[Hashable, int] = {}
-
-    def __call__(self, name: Hashable) -> int:
-        return self._codes.setdefault(name, len(self._codes))
-
-    def __len__(self) -> int:
-        return len(self._codes)
-
-    @property
-    def names(self) -> list[Hashable]:
-        return list(self._codes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +65,9 @@ class Columns:
     def __len__(self) -> int:
         return len(self.prompt)
 
-    def where(self, mask: BoolArray) -> Columns:
-        """The verdicts that the mask of shape (n,) keeps."""
-        kept = {name: getattr(self, name)[mask] for name in _ARRAYS}
+    def at(self, chosen: BoolArray | IntArray) -> Columns:
+        """The verdicts that a mask of shape (n,) keeps, or those at the given places."""
+        kept = {name: getattr(self, name)[chosen] for name in _ARRAYS}
         return replace(self, **kept)
 
 
@@ -92,56 +77,46 @@ _ARRAYS = (
 )  # fmt: skip
 
 
-def to_columns(rows: Iterable[VerdictRow], labels: Sequence[str] = ()) -> Columns:
+def to_columns(rows: Sequence[VerdictRow], labels: Sequence[str] = ()) -> Columns:
     """Columns of verdicts; `labels` gives each label its code."""
-    codes = {name: Codes() for name in ("prompt", "place", "systems", "judge", "group", "source")}
+    usable = [row for row in rows if row.state == "ok"]
+    lost = [row for row in rows if row.state != "ok"]
+    # Systems and groups without a single usable verdict still have their place in the results.
+    columns = list(zip(*usable, strict=True)) or [()] * len(VerdictRow._fields)
+    column = dict(zip(VerdictRow._fields, columns, strict=True))
+    prompt, _ = coded(column["prompt_id"])
+    place, places = coded(column["place"])
+    systems, system_names = coded([*column["systems"], *(row.systems for row in lost)])
+    judge, judge_names = coded(column["judge"])
+    group, group_names = coded([*column["group"], *(row.group for row in lost)])
+    source, source_names = coded(column["source"])
+    n = len(usable)
     label_codes = {label: code for code, label in enumerate(labels)}
-    excluded: Counter[tuple[tuple[str, ...], str, str]] = Counter()
-    kept: list[tuple[float, ...]] = []
-    kinds: dict[str, str] = {}
-    nan = float("nan")
-    for row in rows:
-        group = codes["group"](row.group)
-        kinds[row.group] = row.kind
-        systems = codes["systems"](row.systems)
-        if row.state != "ok":
-            excluded[row.systems, row.group, row.state] += 1
-            continue
-        prompt = codes["prompt"](row.prompt_id)
-        kept.append(
-            (
-                prompt,
-                codes["place"]((prompt, row.place, row.systems)),
-                systems,
-                codes["judge"](row.judge),
-                group,
-                nan if row.preference is None else row.preference,
-                label_codes.get(row.label, -1),
-                nan if row.score is None else row.score,
-                row.first_on_a,
-                row.draw,
-                codes["source"](row.source),
-                row.length_difference,
-            )
-        )
-    table = np.array(kept, dtype=np.float64).reshape(len(kept), len(_ARRAYS))
-    arrays: dict[str, Any] = {
-        name: table[:, index].astype(_TYPES.get(name, np.int64)) for index, name in enumerate(_ARRAYS)
-    }
     return Columns(
-        **arrays,
-        system_names=[tuple(name) for name in codes["systems"].names if isinstance(name, tuple)],
-        judge_names=list(map(str, codes["judge"].names)),
-        group_names=list(map(str, codes["group"].names)),
-        source_names=list(map(str, codes["source"].names)),
-        group_kinds=kinds,
-        excluded=excluded,
+        prompt=prompt,
+        place=(prompt * max(1, len(places)) + place) * max(1, len(system_names)) + systems[:n],
+        systems=systems[:n],
+        judge=judge,
+        group=group[:n],
+        # None becomes NaN.
+        preference=np.array(column["preference"], dtype=np.float64),
+        label=np.array([label_codes.get(label, -1) for label in column["label"]], dtype=np.int64),
+        score=np.array(column["score"], dtype=np.float64),
+        first_on_a=np.array(column["first_on_a"], dtype=np.bool_),
+        draw=np.array(column["draw"], dtype=np.int64),
+        source=source,
+        length_difference=np.array(column["length_difference"], dtype=np.float64),
+        system_names=system_names,
+        judge_names=judge_names,
+        group_names=group_names,
+        source_names=source_names,
+        group_kinds={row.group: row.kind for row in lost} | dict(zip(column["group"], column["kind"], strict=True)),
+        excluded=Counter((row.systems, row.group, row.state) for row in lost),
     )
 
 
-_TYPES: dict[str, type] = {
-    "preference": np.float64,
-    "score": np.float64,
-    "length_difference": np.float64,
-    "first_on_a": np.bool_,
-}
+def coded(names: Iterable[T]) -> tuple[IntArray, list[T]]:
+    """Numbers for names in order of appearance, and the names by number."""
+    codes: dict[T, int] = {}
+    numbers = [codes.setdefault(name, len(codes)) for name in names]
+    return np.array(numbers, dtype=np.int64), list(codes)

@@ -120,13 +120,13 @@ def compute(
     results = Results(study, prompts=len(np.unique(columns.prompt)), verdicts=len(columns), kinds=columns.group_kinds)
     if rules.pairwise:
         results.pairs = [_pair(*part, resamples=resamples, seed=seed) for part in _parts(columns)]
-        results.strengths = _strengths(columns, resamples, seed)
+        results.strengths = _strengths(columns)
     else:
         results.scores = [_score(*part, rules) for part in _parts(columns)]
         results.differences = list(_differences(columns))
     if len(columns.source_names) > 1:
         for code, source in enumerate(columns.source_names):
-            for names, group, part in _parts(columns.where(columns.source == code)):
+            for names, group, part in _parts(columns.at(columns.source == code)):
                 if rules.pairwise:
                     pair = _pair(names, group, part, source=source, resamples=resamples, seed=seed)
                     results.pairs_by_source.append(pair)
@@ -141,12 +141,18 @@ def compute(
 
 
 def _parts(columns: Columns) -> Iterator[tuple[tuple[str, ...], str, Columns]]:
-    """The verdicts of each group on each pair or system."""
+    """The verdicts of each group on each pair or system, cut from one sorting of all of them."""
+    groups = len(columns.group_names)
+    key = columns.systems * groups + columns.group
+    order = np.argsort(key, kind="stable")
+    bounds = np.searchsorted(key[order], np.arange(len(columns.system_names) * groups + 1))
+    lost = {each[:2] for each in columns.excluded}
     for system, names in enumerate(columns.system_names):
         for group, group_name in enumerate(columns.group_names):
-            part = columns.where((columns.systems == system) & (columns.group == group))
-            if len(part) or any(key[:2] == (names, group_name) for key in columns.excluded):
-                yield names, group_name, part
+            cell = system * groups + group
+            chosen = order[bounds[cell] : bounds[cell + 1]]
+            if len(chosen) or (names, group_name) in lost:
+                yield names, group_name, columns.at(chosen)
 
 
 def _excluded(columns: Columns, names: tuple[str, ...], group: str) -> dict[str, int]:
@@ -159,9 +165,10 @@ def _pair(
     names: tuple[str, ...], group: str, part: Columns, *, source: str = "", resamples: int, seed: int
 ) -> PairResult:
     # Orders are compared within one judge's one draw on one item.
-    _, unit = np.unique(np.stack([part.place, part.judge, part.draw], axis=1), axis=0, return_inverse=True)
+    draws = int(part.draw.max(initial=0)) + 1
+    unit = (part.place * len(part.judge_names) + part.judge) * draws + part.draw
     excluded = {} if source else _excluded(part, names, group)
-    verdicts = PairVerdicts(part.prompt, part.preference, part.first_on_a, unit.reshape(-1), excluded)
+    verdicts = PairVerdicts(part.prompt, part.preference, part.first_on_a, unit, excluded)
     length = length_effect(part.preference, part.length_difference, part.prompt)
     first, second = names
     return PairResult(first, second, group, summarise(verdicts, resamples=resamples, seed=seed), length, source)
@@ -185,7 +192,7 @@ def _differences(columns: Columns) -> Iterator[DifferenceResult]:
     for group, group_name in enumerate(columns.group_names):
         for first, second in combinations(range(len(columns.system_names)), 2):
             one, other = (
-                columns.where((columns.systems == system) & (columns.group == group)) for system in (first, second)
+                columns.at((columns.systems == system) & (columns.group == group)) for system in (first, second)
             )
             difference = paired_difference(one.score, one.prompt, other.score, other.prompt)
             if difference.n:
@@ -193,20 +200,18 @@ def _differences(columns: Columns) -> Iterator[DifferenceResult]:
                 yield DifferenceResult(*names, group_name, difference)
 
 
-def _strengths(columns: Columns, resamples: int, seed: int) -> list[StrengthResult]:
+def _strengths(columns: Columns) -> list[StrengthResult]:
     systems = sorted({name for names in columns.system_names for name in names})
     if len(systems) < 3:
         return []
     codes = np.array([[systems.index(name) for name in names] for names in columns.system_names])
     found = []
     for group, group_name in enumerate(columns.group_names):
-        part = columns.where(columns.group == group)
+        part = columns.at(columns.group == group)
         if len(part) == 0:
             continue
         pair = codes[part.systems]
-        strengths = bradley_terry(
-            pair[:, 0], pair[:, 1], part.preference, part.prompt, len(systems), resamples=resamples, seed=seed
-        )
+        strengths = bradley_terry(pair[:, 0], pair[:, 1], part.preference, part.prompt, len(systems))
         found += [StrengthResult(systems[each.system], group_name, each.log_odds) for each in strengths]
     return found
 

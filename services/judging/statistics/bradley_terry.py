@@ -7,81 +7,88 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from services.judging.statistics.estimate import Estimate, FloatArray, IntArray
-from services.judging.statistics.resampling import RESAMPLES, percentile_interval, resampled_means
+from services.judging.statistics.estimate import CONFIDENCE, Estimate, FloatArray, IntArray
+from services.judging.statistics.proportion import normal_quantile
 
-METHOD = "Bradley-Terry log-odds against the mean system, a tie being half a win each"
+METHOD = (
+    "Bradley-Terry log-odds against the mean system, a tie being half a win each; prompt-clustered sandwich interval"
+)
 # Keeps strengths finite when a system never lost; moves no other estimate visibly.
 _RIDGE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """One system's log-odds, and its chance against the mean system."""
+    """One system's log-odds against the mean system."""
 
     system: int
     log_odds: Estimate
-    win_chance: Estimate
 
 
 def bradley_terry(
-    first: IntArray,
-    second: IntArray,
-    preference: FloatArray,
-    prompts: IntArray,
-    systems: int,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    first: IntArray, second: IntArray, preference: FloatArray, prompts: IntArray, systems: int
 ) -> list[Strength]:
-    """Strengths with intervals from a bootstrap over prompts.
+    """Strengths with intervals that treat all games on one prompt as one observation.
+
+    The covariance is H^-1 (sum of s s') H^-1, with H the information and s the score of one prompt
+    (Liang and Zeger 1986).
 
     Args:
         first, second: shape (n,), codes of the compared systems.
         preference: shape (n,), 1 if the first is better, 1/2 for neither, 0 for the second.
         prompts: shape (n,), cluster codes.
     """
-    cells = systems * systems
-    codes, inverse = np.unique(prompts, return_inverse=True)
-    rows = np.zeros((len(codes), cells))
-    np.add.at(rows, (inverse, first * systems + second), preference)
-    np.add.at(rows, (inverse, second * systems + first), 1 - preference)
-    wins = rows.sum(axis=0, keepdims=True).reshape(1, systems, systems)
-    value = fit(wins)[0]
-    draws = fit(resampled_means(rows, resamples=resamples, seed=seed).reshape(-1, systems, systems) * len(codes))
-    method = f"{METHOD}; bootstrap over prompts, {resamples} resamples"
+    wins = np.zeros((systems, systems))
+    np.add.at(wins, (first, second), preference)
+    np.add.at(wins, (second, first), 1 - preference)
+    value = fit(wins)
+    surprise = preference - special.expit(value[first] - value[second])
+    codes, prompt = np.unique(prompts, return_inverse=True)
+    scores = np.stack(
+        [
+            np.bincount(prompt, weights=surprise * (first == system), minlength=len(codes))
+            - np.bincount(prompt, weights=surprise * (second == system), minlength=len(codes))
+            for system in range(systems)
+        ],
+        axis=1,
+    )
+    bread = np.linalg.inv(_information(wins, value))
+    # Strengths are measured against their mean.
+    centre = np.eye(systems) - 1.0 / systems
+    error = np.sqrt(np.diag(centre @ bread @ (scores.T @ scores) @ bread @ centre))
+    half = normal_quantile((1 + CONFIDENCE) / 2) * error
     strengths = []
     for system in range(systems):
-        interval = percentile_interval(draws[:, system])
-        odds = Estimate(float(value[system]), *interval, len(codes), method)
-        low, high = (float(special.expit(end)) for end in interval)
-        chance = Estimate(float(special.expit(odds.value)), low, high, len(codes), method)
-        strengths.append(Strength(system, odds, chance))
+        middle, width = float(value[system]), float(half[system])
+        estimate = Estimate(middle, middle - width, middle + width, len(codes), METHOD)
+        strengths.append(Strength(system, estimate))
     return strengths
 
 
 def fit(wins: FloatArray) -> FloatArray:
-    """Maximum-likelihood strengths by Newton's method, for many tables at once.
+    """Maximum-likelihood strengths by Newton's method.
 
     Args:
-        wins: shape (m, s, s); wins[:, i, j] is how often i beat j.
+        wins: shape (s, s); wins[i, j] is how often i beat j.
 
     Returns:
-        Log-odds of shape (m, s) that sum to 0 in each row (Bradley and Terry 1952).
+        Log-odds of shape (s,) that sum to 0 (Bradley and Terry 1952).
     """
-    systems = wins.shape[1]
-    games = wins + wins.transpose(0, 2, 1)
-    strength = np.zeros(wins.shape[:2])
-    ridge = _RIDGE * np.eye(systems) + 1.0 / systems
+    strength = np.zeros(len(wins))
+    games = wins + wins.T
     for _ in range(100):
-        expected = special.expit(strength[:, :, None] - strength[:, None, :])
-        gradient = wins.sum(axis=2) - (games * expected).sum(axis=2) - _RIDGE * strength
-        weight = games * expected * (1 - expected)
-        hessian = ridge - weight
-        index = np.arange(systems)
-        hessian[:, index, index] += weight.sum(axis=2)
-        step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
+        expected = special.expit(strength[:, None] - strength[None, :])
+        gradient = wins.sum(axis=1) - (games * expected).sum(axis=1) - _RIDGE * strength
+        step = np.linalg.solve(_information(wins, strength), gradient)
         strength = strength + np.clip(step, -3, 3)
         if np.abs(step).max() < 1e-9:
             break
-    return np.asarray(strength - strength.mean(axis=1, keepdims=True))
+    return np.asarray(strength - strength.mean())
+
+
+def _information(wins: FloatArray, strength: FloatArray) -> FloatArray:
+    """Negative Hessian of the log-likelihood, shape (s, s); strengths are fixed to sum to 0."""
+    expected = special.expit(strength[:, None] - strength[None, :])
+    weight = (wins + wins.T) * expected * (1 - expected)
+    systems = len(wins)
+    return np.asarray(np.diag(weight.sum(axis=1)) - weight + _RIDGE * np.eye(systems) + 1.0 / systems)

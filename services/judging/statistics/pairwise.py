@@ -105,9 +105,8 @@ def _orders(verdicts: PairVerdicts) -> tuple[Estimate, int, int]:
     method = "share of prompts whose verdict changes with the sides; Wilson score interval"
     if len(verdicts.preference) == 0:
         return unknown(method), 0, 0
-    key = np.stack([verdicts.prompts, verdicts.sample], axis=1)
-    _, unit = np.unique(key, axis=0, return_inverse=True)
-    unit = unit.reshape(-1)
+    key = verdicts.prompts * (int(verdicts.sample.max()) + 1) + verdicts.sample
+    _, unit = np.unique(key, return_inverse=True)
     size = int(unit.max()) + 1
     verdict = np.sign(verdicts.preference - 0.5)
     on_a, on_b = verdicts.first_on_a, ~verdicts.first_on_a

@@ -25,14 +25,15 @@ def cluster_means(values: FloatArray, clusters: IntArray) -> tuple[FloatArray, I
 
     Args:
         values: shape (n, k).
-        clusters: shape (n,), codes that need be neither sorted nor dense.
+        clusters: shape (n,), codes from 0 on that need be neither sorted nor dense.
 
     Returns:
         Means of shape (clusters, k), ordered by code, and the number of rows behind each.
     """
-    codes, inverse, counts = np.unique(clusters, return_inverse=True, return_counts=True)
-    sums = np.stack([np.bincount(inverse, weights=column, minlength=len(codes)) for column in values.T], axis=1)
-    return sums / counts[:, None], counts.astype(np.int64)
+    counts = np.bincount(clusters)
+    present = counts > 0
+    sums = np.stack([np.bincount(clusters, weights=column)[present] for column in values.T], axis=1)
+    return sums / counts[present, None], counts[present].astype(np.int64)
 
 
 def _distinct_rows(rows: FloatArray) -> tuple[FloatArray, IntArray]:

@@ -136,17 +136,23 @@ def test_length_control_is_the_glm_of_statsmodels() -> None:
     assert (ours.controlled_win_rate.low, ours.controlled_win_rate.high) == pytest.approx((low, high), abs=1e-5)
 
 
-def test_bradley_terry_is_the_logit_of_statsmodels() -> None:
+def test_bradley_terry_is_the_clustered_logit_of_statsmodels() -> None:
     generator = np.random.default_rng(6)
     truth = np.array([0.8, 0.2, -0.3, -0.7])
     first, second = generator.integers(0, 4, 2000), generator.integers(0, 4, 2000)
     first, second = first[first != second], second[first != second]
+    prompts = generator.integers(0, 400, len(first))
     wins = (generator.random(len(first)) < scipy.special.expit(truth[first] - truth[second])).astype(float)
-    design = (np.eye(4)[first] - np.eye(4)[second])[:, 1:]
-    theirs = np.concatenate([[0], sm.GLM(wins, design, family=sm.families.Binomial()).fit().params])
-    ours = bradley_terry.bradley_terry(first, second, wins, np.arange(len(first)), 4)
-    assert [each.log_odds.value for each in ours] == pytest.approx(theirs - theirs.mean(), abs=1e-4)
-    assert all(each.log_odds.low < each.log_odds.value < each.log_odds.high for each in ours)
+    # The last strength is minus the sum of the others.
+    contrasts = np.vstack([np.eye(3), -np.ones(3)])
+    model = sm.GLM(wins, contrasts[first] - contrasts[second], family=sm.families.Binomial())
+    kinds = {"groups": prompts, "use_correction": False}
+    theirs = model.fit(cov_type="cluster", cov_kwds=kinds, maxiter=200, tol=1e-12)
+    ours = bradley_terry.bradley_terry(first, second, wins, prompts, 4)
+    assert [each.log_odds.value for each in ours[:3]] == pytest.approx(theirs.params, abs=1e-4)
+    low_and_high = [(each.log_odds.low, each.log_odds.high) for each in ours[:3]]
+    assert np.array(low_and_high) == pytest.approx(theirs.conf_int(), abs=1e-3)
+    assert sum(each.log_odds.value for each in ours) == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize(("difference", "ties"), [(0.05, 0.0), (0.1, 0.3), (0.2, 0.5)])
