@@ -89,8 +89,24 @@ class Database:
                 async with self._write_session.begin() as session:
                     yield session
                 return
-            async with self._write_lock, self._write_session.begin() as session:
+            async with self._only_writer(), self._write_session.begin() as session:
                 yield session
+
+    @asynccontextmanager
+    async def _only_writer(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(BUSY_SECONDS):
+                await self._write_lock.acquire()
+        except TimeoutError:
+            raise Unavailable(
+                f"the database {self.address} is busy: one transaction has been writing for {BUSY_SECONDS} s",
+                remedy="run this again",
+                retry_seconds=2,
+            ) from None
+        try:
+            yield
+        finally:
+            self._write_lock.release()
 
     async def migrate(self) -> None:
         """Bring the tables up to date, in one transaction. Of several programs at once, one does it."""

@@ -158,6 +158,24 @@ def test_programs_that_start_at_once_migrate_once(database_settings: Settings, m
         assert process.returncode == 0, output
 
 
+async def test_a_transaction_inside_another_is_refused_rather_than_waited_for(
+    tmp_path: Path, migrations: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.shared.database.BUSY_SECONDS", 0.1)
+    database = Database.open(Settings(state_dir=tmp_path), "curation", migrations)
+    await database.migrate()
+
+    async def nest() -> None:
+        async with database.transaction(), database.transaction():
+            raise AssertionError("SQLite has one writer")
+
+    with pytest.raises(Unavailable, match="is busy"):
+        await nest()
+    async with database.transaction() as session:  # and the lock is free again
+        session.add(Counter(name="after", value=1))
+    await database.close()
+
+
 async def test_a_full_disk_is_told(tmp_path: Path, migrations: Path) -> None:
     database = Database.open(Settings(state_dir=tmp_path), "curation", migrations)
     await database.migrate()
