@@ -141,7 +141,7 @@ class RunStep(Step):
             dataset=place.made[f"dataset-{self.run.dataset}"].uri,
         ).model_copy(update={"run": run})
         status = await follow_run(place.stack, place.services.store, spec, progress)
-        checkpoint = status.selected_checkpoint or status.last_checkpoint
+        checkpoint = f"runs/{run}/{status.selected_checkpoint or status.last_checkpoint}"
         operation = await place.services.models.RegisterModel(
             RegisterModelRequest(model_id=self.name, checkpoint=checkpoint)
         )

@@ -140,6 +140,9 @@ def ray_command(layout: StackLayout, stack: StackFile) -> list[str]:
         f"--port={stack.ports.ray}",
         f"--ray-client-server-port={stack.ports.ray_client}",
         f"--dashboard-agent-listen-port={stack.ports.ray_agent}",
+        # Whatever is free: the usual range would meet our block of ports.
+        "--min-worker-port=0",
+        "--max-worker-port=0",
         f"--temp-dir={layout.ray_temp}",
         f"--num-cpus={RAY_LOGICAL_CPUS}",
         f"--object-store-memory={RAY_OBJECT_STORE_BYTES}",

@@ -67,7 +67,7 @@ class Ports:
         """Raises FailedPrecondition if no block was found free."""
         count = len(fields(cls))
         # Below the range from which systems take ports for outgoing connections.
-        starts = [random.randrange(10_000, 22_000) for _ in range(BLOCK_TRIES)]
+        starts = [random.randrange(20_000, 22_500) for _ in range(BLOCK_TRIES)]
         blocks = (cls(*range(start, start + count)) for start in starts)
         found = next((block for block in blocks if not block.taken()), None)
         if found is None:

@@ -10,7 +10,15 @@ from pathlib import Path
 import urllib3
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
-from services.shared.errors import DiskFull, FailedPrecondition, LimaError, NotFound, PermissionDenied, Unavailable
+from services.shared.errors import (
+    Conflict,
+    DiskFull,
+    FailedPrecondition,
+    LimaError,
+    NotFound,
+    PermissionDenied,
+    Unavailable,
+)
 
 BAD_CREDENTIALS = frozenset(
     {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "AuthorizationHeaderMalformed"}
@@ -56,6 +64,8 @@ def _from_response(error: MinioException, endpoint: str, bucket: str, key: str) 
         return missing_bucket(endpoint, bucket)
     if code in ABSENT_OBJECT:
         return NotFound("object", f"s3://{bucket}/{key}")
+    if code == "PreconditionFailed":
+        return Conflict(f"object s3://{bucket}/{key} was replaced while it was read", remedy="read it again")
     if code in ("XMinioStorageFull", "QuotaExceeded", "InsufficientStorage"):
         return FailedPrecondition(f"the object store at {endpoint} is full", "free space there, then run this again")
     answer = f"{code}: {error.message}" if isinstance(error, S3Error) else str(error)

@@ -22,7 +22,7 @@ from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 
 from services.shared.digest import digest_bytes, digest_file
-from services.shared.errors import InvalidInput, NotFound, Unavailable
+from services.shared.errors import Conflict, InvalidInput, NotFound, Unavailable
 from services.shared.objects import folders
 from services.shared.objects.failures import is_absent, local_writes, missing_bucket, not_s3, told_plainly
 from services.shared.objects.keys import SCHEME, check_key, check_prefix, folder_prefix, split_uri
@@ -94,12 +94,18 @@ class ObjectStore:
             return self._put(key, file, os.fstat(file.fileno()).st_size, sha256, content_type)
 
     def get_bytes(self, key: str, max_bytes: int = 64 << 20) -> bytes:
-        """The verified bytes of an object. Raises NotFound, and InvalidInput beyond `max_bytes`."""
-        info = self._must_stat(key)
-        if info.size > max_bytes:
-            raise InvalidInput("object", self.uri(key), f"must be at most {max_bytes} bytes; it has {info.size}")
-        with self._open(info) as reader:
-            return reader.read()
+        """The verified bytes of an object. Raises NotFound, and InvalidInput beyond `max_bytes`.
+
+        An object that a writer replaces all the while, as a status, is read as one of its versions.
+        """
+        left = self._attempts
+        while True:
+            left -= 1
+            try:
+                return self._read_version(key, max_bytes)
+            except Conflict:
+                if not left:
+                    raise
 
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
@@ -203,6 +209,13 @@ class ObjectStore:
                 part_size=PART_BYTES,
             )
         return ObjectInfo(key, size, (result.etag or "").strip('"'), sha256)
+
+    def _read_version(self, key: str, max_bytes: int) -> bytes:
+        info = self._must_stat(key)
+        if info.size > max_bytes:
+            raise InvalidInput("object", self.uri(key), f"must be at most {max_bytes} bytes; it has {info.size}")
+        with self._open(info) as reader:
+            return reader.read()
 
     def _must_stat(self, key: str) -> ObjectInfo:
         info = self.stat(key)

@@ -8,6 +8,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,21 @@ def test_bytes_come_back_with_their_digest(object_store: ObjectStore) -> None:
     assert stat is not None
     assert (stat.size, stat.sha256, stat.etag) == (5, digest_bytes(b"hello"), written.etag)
     assert object_store.key(object_store.uri("a/b.txt")) == "a/b.txt"
+
+
+def test_an_object_replaced_all_the_while_is_read_as_one_of_its_versions(object_store: ObjectStore) -> None:
+    versions = [b"%d" % number * 2000 for number in range(60)]
+    object_store.put_bytes("status", versions[0])
+
+    def replace() -> None:
+        for version in versions:
+            object_store.put_bytes("status", version)
+
+    with ThreadPoolExecutor() as pool:
+        writing = pool.submit(replace)
+        while not writing.done():
+            assert object_store.get_bytes("status") in versions
+        writing.result()
 
 
 def test_an_empty_object_is_an_object(object_store: ObjectStore) -> None:
