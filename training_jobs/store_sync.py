@@ -32,9 +32,9 @@ class _Folder:
 class Uploader:
     """One thread, first in first out. Small objects written again before they left are sent once, newest wins."""
 
-    def __init__(self, storage: Storage, retry_seconds: float = RETRY_SECONDS) -> None:
+    def __init__(self, storage: Storage, retry_seconds: float | None = None) -> None:
         self._storage = storage
-        self._retry_seconds = retry_seconds
+        self._retry_seconds = RETRY_SECONDS if retry_seconds is None else retry_seconds
         self._small: dict[str, bytes] = {}
         self._folders: list[_Folder] = []
         self._busy = False

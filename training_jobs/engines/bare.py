@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -42,11 +43,12 @@ class BareEngine:
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         limit = float("inf") if self._clip is None else self._clip
-        norm = torch.nn.utils.clip_grad_norm_(self._masters.values(), limit)
-        self._optimizer.step()
+        norm = float(torch.nn.utils.clip_grad_norm_(self._masters.values(), limit))
+        if math.isfinite(norm):
+            self._optimizer.step()
+            self._publish_masters()
         self._optimizer.zero_grad()
-        self._publish_masters()
-        return float(norm)
+        return norm
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> torch.Tensor:

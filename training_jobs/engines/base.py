@@ -26,7 +26,10 @@ class Engine(Protocol):
         """
 
     def update(self, learning_rate: float) -> float:
-        """One AdamW step from what was accumulated; returns the gradient's norm before clipping. Collective."""
+        """One AdamW step from what was accumulated; returns the gradient's norm before clipping. Collective.
+
+        A norm that is not finite ends the run; the weights are then not to be trusted.
+        """
 
     def evaluate(self, batch: Batch) -> torch.Tensor:
         """The batch's part of the loss, without dropout and gradients. Collective."""
