@@ -31,7 +31,7 @@ class ModelStep(Step):
     kind: ClassVar[str] = "model"
 
     @property
-    def components(self) -> tuple[str, ...]:  # type: ignore[override]
+    def components(self) -> tuple[str, ...]:
         """Packages and hub models are converted where torch is: on the replica side."""
         return ("inference", "replica") if self.source.package or self.source.hub else ("inference",)
 

@@ -43,8 +43,11 @@ class Step(ABC):
     name: str
 
     kind: ClassVar[str]
-    # Components of the stack that must run before the step is made.
-    components: ClassVar[tuple[str, ...]]
+
+    @property
+    @abstractmethod
+    def components(self) -> tuple[str, ...]:
+        """Components of the stack that must run before the step is made."""
 
     @property
     def key(self) -> str:
@@ -62,7 +65,7 @@ class Step(ABC):
 class CorpusStep(Step):
     folder: Path
     kind: ClassVar[str] = "corpus"
-    components: ClassVar[tuple[str, ...]] = ("curation",)
+    components = ("curation",)
 
     def inputs(self, made: Mapping[str, Artefact]) -> dict[str, Any]:
         from services.cli.corpora import folder_digest
@@ -87,7 +90,7 @@ class DatasetStep(Step):
     spec: DatasetSpec
     corpora: tuple[str, ...]
     kind: ClassVar[str] = "dataset"
-    components: ClassVar[tuple[str, ...]] = ("curation",)
+    components = ("curation",)
 
     def inputs(self, made: Mapping[str, Artefact]) -> dict[str, Any]:
         corpora = {name: made[f"corpus-{name}"].digest for name in self.corpora}
@@ -122,7 +125,10 @@ class RunStep(Step):
 
     run: document.Run
     kind: ClassVar[str] = "run"
-    components: ClassVar[tuple[str, ...]] = ("ray", "inference")
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        return ("inference",) if self.run.compute.get("engine") == "bare" else ("inference", "ray")
 
     def inputs(self, made: Mapping[str, Artefact]) -> dict[str, Any]:
         sections = self.run.model_dump(exclude={"dataset", "base_model", "compute", "tracking"})
@@ -167,7 +173,7 @@ def system_step(responses: document.Responses) -> str:
 class ResponsesStep(Step):
     responses: document.Responses
     kind: ClassVar[str] = "responses"
-    components: ClassVar[tuple[str, ...]] = ("inference", "replica")
+    components = ("inference", "replica")
 
     def inputs(self, made: Mapping[str, Artefact]) -> dict[str, Any]:
         return {

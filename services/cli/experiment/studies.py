@@ -26,7 +26,7 @@ class StudyStep(Step):
     # Judge models by the name that the file has for them, as step keys.
     judges: tuple[tuple[str, str], ...]
     kind: ClassVar[str] = "study"
-    components: ClassVar[tuple[str, ...]] = ("judging", "inference", "replica")
+    components = ("judging", "inference", "replica")
 
     def inputs(self, made: Mapping[str, Artefact]) -> dict[str, Any]:
         return {

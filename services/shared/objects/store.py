@@ -30,6 +30,8 @@ from services.shared.objects.reader import ObjectReader
 from services.shared.settings import Settings
 
 PART_BYTES = 16 << 20
+# Reads begun anew because a writer replaced the object in between.
+REPLACED_ATTEMPTS = 50
 CHUNK_BYTES = 1 << 20
 DIGEST_HEADER = "x-amz-meta-sha256"
 
@@ -98,7 +100,7 @@ class ObjectStore:
 
         An object that a writer replaces all the while, as a status, is read as one of its versions.
         """
-        left = self._attempts
+        left = REPLACED_ATTEMPTS
         while True:
             left -= 1
             try:
