@@ -37,6 +37,13 @@ def shared(name: str) -> Path:
 
 def problems(manifest: Manifest, minor: str) -> list[str]:
     """What the schema of the manifest's kind says against it, strictly; an unknown kind is a problem too."""
+    return _problems(json.dumps(manifest), minor)
+
+
+@functools.cache
+def _problems(text: str, minor: str) -> list[str]:
+    # Most manifests of two variants are the same.
+    manifest = json.loads(text)
     where = f"{manifest.get('kind')}/{manifest.get('metadata', {}).get('name')}"
     group = str(manifest.get("apiVersion")).partition("/")[0]
     if group in ("ray.io", "lima.dev"):
