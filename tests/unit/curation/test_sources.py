@@ -67,13 +67,30 @@ def test_wikihow_tables(tmp_path: Path) -> None:
 
 
 def submission(name: str, **values: Any) -> dict[str, Any]:
-    return {"id": name, "subreddit": "WritingPrompts", "title": "[WP] A door opens into yesterday.", "selftext": "", "score": 500,
-            "author": "ann", "created_utc": 1400000000, "is_self": True, "permalink": f"/r/WritingPrompts/comments/{name}/x/"} | values  # fmt: skip
+    return {
+        "id": name,
+        "subreddit": "WritingPrompts",
+        "title": "[WP] A door opens into yesterday.",
+        "selftext": "",
+        "score": 500,
+        "author": "ann",
+        "created_utc": 1400000000,
+        "is_self": True,
+        "permalink": f"/r/WritingPrompts/comments/{name}/x/",
+    } | values
 
 
 def comment(name: str, parent: str, **values: Any) -> dict[str, Any]:
-    return {"id": name, "parent_id": f"t3_{parent}", "link_id": f"t3_{parent}", "body": STORY, "score": 10, "author": "bo",
-            "created_utc": 1400000100, "subreddit": "WritingPrompts"} | values  # fmt: skip
+    return {
+        "id": name,
+        "parent_id": f"t3_{parent}",
+        "link_id": f"t3_{parent}",
+        "body": STORY,
+        "score": 10,
+        "author": "bo",
+        "created_utc": 1400000100,
+        "subreddit": "WritingPrompts",
+    } | values
 
 
 def test_the_best_standing_reply_to_each_premise(tmp_path: Path) -> None:
@@ -121,8 +138,13 @@ def test_ask_reddit_takes_questions_that_the_title_completes(tmp_path: Path) -> 
 
 
 def task(**values: Any) -> bytes:
-    made = {"Categories": ["Summarization"], "Definition": ["Sum it up."], "Input_language": ["English"], "Output_language": ["English"],
-            "Instances": [{"id": f"t-{n}", "input": f"text {n}", "output": [f"sum {n}"]} for n in range(9)]}  # fmt: skip
+    made = {
+        "Categories": ["Summarization"],
+        "Definition": ["Sum it up."],
+        "Input_language": ["English"],
+        "Output_language": ["English"],
+        "Instances": [{"id": f"t-{n}", "input": f"text {n}", "output": [f"sum {n}"]} for n in range(9)],
+    }
     return orjson.dumps(made | values)
 
 
@@ -237,8 +259,29 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=8,
 )
-FIELDS = ("id", "title", "selftext", "score", "subreddit", "messages", "conversations", "instruction", "output", "prompt", "response",
-          "split", "tags", "Definition", "Categories", "Instances", "text", "headline", "methods", "body", "parent_id")  # fmt: skip
+FIELDS = (
+    "id",
+    "title",
+    "selftext",
+    "score",
+    "subreddit",
+    "messages",
+    "conversations",
+    "instruction",
+    "output",
+    "prompt",
+    "response",
+    "split",
+    "tags",
+    "Definition",
+    "Categories",
+    "Instances",
+    "text",
+    "headline",
+    "methods",
+    "body",
+    "parent_id",
+)
 RECORD = st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=7)
 SOURCES: list[tuple[Source, str]] = [
     (Wikihow(), "x.jsonl"),

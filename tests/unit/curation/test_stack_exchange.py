@@ -224,8 +224,34 @@ def test_any_bytes_are_read_without_a_crash(data: bytes) -> None:
     assert all("\x00" not in name for name in values)
 
 
-PIECES = ["I", " I ", "my ", " me.", "<p>", "</p>", "<code>", "</code>", "<pre>", "</pre>", '<a href="/my I ">', "</a>", "<script>",
-          "</script>", '<img alt="x > I y">', "<!-- ", " -->", "IO", "&lt;I ", "\n", "word ", "’", "<b>", "</b>", "<svg>", "</svg>"]  # fmt: skip
+PIECES = [
+    "I",
+    " I ",
+    "my ",
+    " me.",
+    "<p>",
+    "</p>",
+    "<code>",
+    "</code>",
+    "<pre>",
+    "</pre>",
+    '<a href="/my I ">',
+    "</a>",
+    "<script>",
+    "</script>",
+    '<img alt="x > I y">',
+    "<!-- ",
+    " -->",
+    "IO",
+    "&lt;I ",
+    "\n",
+    "word ",
+    "’",
+    "<b>",
+    "</b>",
+    "<svg>",
+    "</svg>",
+]
 
 
 @settings(max_examples=200)
