@@ -99,6 +99,7 @@ def test_every_step_leaves_its_artefact(whole: tuple[Place, dict[str, Any]]) -> 
     assert summary["reused"] == []
     assert artefacts["dataset-smoke"]["split_counts"] == {"train": 16, "dev": 2, "test": 4}
     assert len(artefacts["run-smoke-tuned"]["loss_per_epoch"]) == 2
+    assert len(artefacts["run-smoke-tuned"]["dev_perplexity_per_epoch"]) == 2
     assert artefacts["responses-tuned"]["responses"] == artefacts["responses-base"]["responses"] == 4
     assert digests(summary)["model-tiny-random"] != digests(summary)["run-smoke-tuned"]
 
