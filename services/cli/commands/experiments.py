@@ -51,8 +51,9 @@ def run(
     try:
         outcome = asyncio.run(walk(experiment, stack))
     finally:
-        if not keep:
-            stack.stop(*(name for name in stack.running() if name not in running))
+        started = [name for name in stack.running() if name not in running]
+        if started and not keep:
+            stack.stop(*started)
     emit(summary.as_json(experiment, outcome), as_json, lambda: summary.show(experiment, outcome))
 
 
