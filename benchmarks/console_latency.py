@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import json
 import re
+import sqlite3
 import tempfile
 import time
 from collections import defaultdict
@@ -32,6 +33,7 @@ from benchmarks.harness import Result, main
 from benchmarks.judging_stack import bench_settings, put_responses, running_service
 from lima.curation.v1 import curation_pb2, curation_pb2_grpc, review_pb2, review_pb2_grpc, spec_pb2
 from lima.judging.v1 import judging_pb2, judging_pb2_grpc, study_pb2
+from services.judging import tables
 from services.shared.objects import ObjectStore
 from services.shared.rpc.client import connect_blocking
 from services.shared.settings import Settings
@@ -39,7 +41,7 @@ from tests.fixtures.seaweedfs import running_seaweedfs
 
 TARGET_MILLISECONDS = 100.0
 PROMPTS = 10_000
-IMPORT_LINES = 100_000
+JUDGE = "judge-0"
 PATIENCE_SECONDS = 1800.0
 CSRF = re.compile(r'<meta name="csrf" content="([0-9a-f]+)">')
 
@@ -75,9 +77,12 @@ def fill(settings: Settings, arguments: argparse.Namespace) -> dict[str, Any]:
     with connect_blocking(settings.curation_address, token) as channel:
         dataset = fill_curation(channel, store, arguments.examples)
     with connect_blocking(settings.judging_address, token) as channel:
-        verdicts = fill_judging(channel, store, arguments.verdicts)
-    pages = ("/", "/review", "/review/large/next", "/review/large/table", "/author", "/datasets", f"/{dataset.name}")
-    pages += (f"/{dataset.name}?query=subject+77", "/runs", "/chat", "/annotate", "/studies", "/studies/large")
+        fill_judging(channel, store)
+    verdicts = multiply_verdicts(settings, arguments.verdicts)
+    pages = [
+        "/", "/review", "/review/large/next", "/review/large/table", "/author", "/datasets", f"/{dataset.name}",
+        f"/{dataset.name}?query=subject+77", "/runs", "/chat", "/annotate", "/studies", "/studies/large",
+    ]  # fmt: skip
     print(f"filled in {time.perf_counter() - began:.0f} s")
     return {"pages": pages, "examples": dataset.split_counts["train"], "verdicts": verdicts}
 
@@ -111,7 +116,7 @@ def words(number: int) -> str:
     return " ".join(f"word{(number * 31 + place * 17) % 9973}" for place in range(120))
 
 
-def fill_judging(channel: grpc.Channel, store: ObjectStore, verdicts: int) -> int:
+def fill_judging(channel: grpc.Channel, store: ObjectStore) -> None:
     judging = judging_pb2_grpc.JudgingServiceStub(channel)
     systems = ("ours", "theirs")
     spec = study_pb2.StudySpec(
@@ -123,41 +128,37 @@ def fill_judging(channel: grpc.Channel, store: ObjectStore, verdicts: int) -> in
         human=study_pb2.HumanSpec(overlap=1),
     )
     judging.CreateStudy(judging_pb2.CreateStudyRequest(spec=spec), timeout=PATIENCE_SECONDS)
-    imported = 0
-    for number, lines in enumerate(chunks(verdict_lines(systems, verdicts), IMPORT_LINES)):
-        key = f"uploads/verdicts-{number}.jsonl"
-        store.put_bytes(key, "".join(lines).encode())
-        request = judging_pb2.ImportVerdictsRequest(
-            name="studies/large", source_uri=store.uri(key), format="lima-jsonl"
-        )
-        imported += judging.ImportVerdicts(request, timeout=PATIENCE_SECONDS).imported
-        print(f"{imported} verdicts")
-    return imported
+    store.put_bytes("uploads/verdicts.jsonl", "".join(verdict_lines(systems)).encode())
+    request = judging_pb2.ImportVerdictsRequest(
+        name="studies/large", source_uri=store.uri("uploads/verdicts.jsonl"), format="lima-jsonl"
+    )
+    judging.ImportVerdicts(request, timeout=PATIENCE_SECONDS)
 
 
-def verdict_lines(systems: Sequence[str], count: int) -> Iterator[str]:
-    """Verdicts of as many judges as it takes, each on every prompt."""
-    for number in range(count):
-        judge, prompt = divmod(number, PROMPTS)
+def verdict_lines(systems: Sequence[str]) -> Iterator[str]:
+    """One judge's verdicts, one on every prompt."""
+    for number in range(PROMPTS):
         verdict = {
-            "prompt_id": f"p{prompt}",
+            "prompt_id": f"p{number}",
             "systems": list(systems),
-            "judge": f"judge-{judge}",
+            "judge": JUDGE,
             "preference": (number * 7919 % 3) / 2,
             "first_on_a": number % 2 == 0,
         }
         yield json.dumps(verdict) + "\n"
 
 
-def chunks(lines: Iterator[str], size: int) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    for line in lines:
-        chunk.append(line)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+def multiply_verdicts(settings: Settings, wanted: int) -> int:
+    """Gives the imported verdicts to as many judges as it takes, in the database: a million imports take long."""
+    columns = [column.name for column in tables.verdicts.columns if column.name != "id"]
+    chosen = ", ".join("?1" if name == "judge" else name for name in columns)
+    copy = f"INSERT INTO verdicts ({', '.join(columns)}) SELECT {chosen} FROM verdicts WHERE judge = ?2"
+    with sqlite3.connect(settings.database_url_for("judging").removeprefix("sqlite:///"), timeout=60) as database:
+        for number in range(1, wanted // PROMPTS):
+            database.execute(copy, (f"judge-{number}", JUDGE))
+        (count,) = database.execute("SELECT count(*) FROM verdicts").fetchone()
+    database.close()
+    return int(count)
 
 
 def finish(channel: grpc.Channel, operation: operations_pb2.Operation, result: Any) -> Any:

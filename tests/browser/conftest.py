@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, StorageState, expect, sync_playwright
 
 from services.console.sessions import Role
 from services.shared.records import RunPhase
@@ -19,6 +19,9 @@ from tests.fixtures.seaweedfs import S3Server
 from tests.service.console import seeding
 from tests.service.console.stack import Stack, running_stack
 
+# Generous: a busy machine is no fault of the pages.
+EXPECT_MILLISECONDS = 20_000
+OPEN_MILLISECONDS = 60_000
 Visit = Callable[[Role], Page]
 
 
@@ -28,6 +31,7 @@ def chromium() -> Iterator[Browser]:
     if path is None:
         pytest.skip(f"no browser here: none of {', '.join(CHROMIUM_NAMES)} is installed (apt-get install chromium)")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=EXPECT_MILLISECONDS)
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
@@ -84,6 +88,7 @@ def visit(chromium: Browser, stack: Stack, cookies: Callable[[Role], StorageStat
         context = chromium.new_context(
             viewport={"width": 1280, "height": 900}, locale="en-US", storage_state=cookies(role)
         )
+        context.set_default_timeout(OPEN_MILLISECONDS)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))

@@ -33,6 +33,7 @@ class Scene:
 
 def come_in(context: BrowserContext, stack: Stack, name: str, role: Role) -> Page:
     """A page of somebody who has just used an invitation, by keyboard: its button has the focus."""
+    context.set_default_timeout(120_000)
     page = context.new_page()
     page.goto(stack.url + invitation_path(stack, name, role))
     page.keyboard.press("Enter")

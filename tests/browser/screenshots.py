@@ -5,44 +5,117 @@ python -m tests.browser.screenshots [FOLDER]
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
+from google.protobuf.json_format import ParseDict
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from lima.judging.v1 import study_pb2
+from lima.curation.v1 import curation_pb2, review_pb2, spec_pb2
+from lima.judging.v1 import judging_pb2, study_pb2
 from services.console.sessions import Role
 from services.console.tasks import code_of
-from services.shared.records import RunPhase
+from services.shared.records import Response, RunPhase, Turn
 from services.shared.settings import Settings
 from tests.browser.scene import ARGUMENTS, CHROMIUM_NAMES, come_in
 from tests.conftest import TOKEN
 from tests.fixtures.seaweedfs import running_seaweedfs
 from tests.service.console import seeding
-from tests.service.console.stack import Stack, running_stack
+from tests.service.console.stack import Stack, finish, running_stack
 
+SAMPLES = Path(__file__).parents[2] / "experiments" / "sample_corpora"
+SOURCES = [
+    {
+        "name": "stem",
+        "corpus": "stackexchange",
+        "stack_exchange": {"group": "stem"},
+        "quota": {"train": 8, "allow_fewer": True},
+    },
+    {
+        "name": "other",
+        "corpus": "stackexchange",
+        "stack_exchange": {"group": "other"},
+        "quota": {"train": 8, "allow_fewer": True},
+    },
+    {"name": "group-a", "corpus": "authored", "authored": {"group": "A"}, "quota": {"train": 20, "dev": 5}},
+    {"name": "group-b", "corpus": "authored", "authored": {"group": "B"}, "quota": {"test": 10}},
+]
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
 WAYS = {"light": (1280, 900), "dark": (1280, 900), "narrow": (390, 844)}
 # What a part of a page needs to arrive and be drawn.
 SETTLE_MILLISECONDS = 700
 
 
-def fill(stack: Stack, folder: Path) -> dict[str, str]:
+def import_sample(stack: Stack, name: str) -> None:
+    """A corpus of the repository's own samples."""
+    stack.store.put_folder(f"uploads/{name}", SAMPLES / name, {})
+    request = curation_pb2.ImportCorpusRequest(corpus_id=name, source_uri=stack.store.uri(f"uploads/{name}"))
+    finish(stack.curation_operations, stack.curation.ImportCorpus(request), curation_pb2.Corpus())
+
+
+def sample_study(stack: Stack) -> study_pb2.Study:
+    """The written answers against their own first paragraphs: two systems that differ in length alone."""
+    lines = (SAMPLES / "authored" / "group_a.jsonl").read_text().splitlines()[:8]
+    examples = [json.loads(line) for line in lines]
+    systems = {}
+    for system, shorten in (("lima-135m", False), ("alpaca-135m", True)):
+        responses = [
+            Response(
+                prompt_id=example["id"],
+                messages=(Turn(role="user", content=example["messages"][0]["content"]),),
+                response=example["messages"][1]["content"].split("\n\n")[0]
+                if shorten
+                else example["messages"][1]["content"],
+                model=system,
+                finish_reason="stop",
+                prompt_tokens=1,
+                completion_tokens=1,
+            )
+            for example in examples
+        ]
+        key = f"responses/{system}.jsonl"
+        stack.store.put_bytes(key, "".join(one.model_dump_json() + "\n" for one in responses).encode())
+        systems[system] = stack.store.uri(key)
+    spec = study_pb2.StudySpec(
+        name="lima-against-alpaca",
+        protocol=study_pb2.PROTOCOL_PAIRWISE,
+        systems=[study_pb2.System(name=name, responses_uri=uri) for name, uri in systems.items()],
+        human=study_pb2.HumanSpec(overlap=2),
+    )
+    study: study_pb2.Study = stack.judging.CreateStudy(judging_pb2.CreateStudyRequest(spec=spec))
+    for annotator, choices in (("jun", ("A", "B", "A", "neither")), ("sora", ("A", "neither", "B"))):
+        for choice in choices:
+            item = stack.annotation.AssignItem(judging_pb2.AssignItemRequest(parent=study.name, annotator=annotator))
+            stack.annotation.SubmitVerdict(
+                judging_pb2.SubmitVerdictRequest(
+                    name=item.name, lease=item.lease, annotator=annotator, choice=choice, seconds=31
+                )
+            )
+    return study
+
+
+def fill(stack: Stack) -> dict[str, str]:
     """Names of pictures with the paths of their pages."""
-    seeding.authored_corpus(stack, "written", 12, folder / "written")
-    seeding.fill_queue(stack, "quickstart", "written", 12)
-    dataset = seeding.build_dataset(stack, "quickstart", "written", 12)
+    for name in ("stackexchange", "authored"):
+        import_sample(stack, name)
+    spec = ParseDict({"name": "quickstart", "seed": 1, "sources": SOURCES}, spec_pb2.DatasetSpec())
+    fill_queue = stack.review.FillQueue(review_pb2.FillQueueRequest(spec=spec))
+    finish(stack.curation_operations, fill_queue, review_pb2.Queue())
+    built = stack.curation.BuildDataset(curation_pb2.BuildDatasetRequest(spec=spec))
+    dataset = finish(stack.curation_operations, built, curation_pb2.Dataset())
     seeding.run_records(stack, "lima-135m", RunPhase.RUNNING)
     seeding.run_records(stack, "alpaca-135m", RunPhase.SUCCEEDED)
     seeding.outside_model(stack, "smollm2-135m")
-    made = seeding.study(stack, "lima-against-alpaca", study_pb2.PROTOCOL_PAIRWISE, 8)
+    made = sample_study(stack)
     return {
         "home": "/",
-        "review": "/review/quickstart/next",
+        "review": "/review/quickstart/next?source=stem",
         "review-table": "/review/quickstart/table",
+        "funnel": "/review/quickstart/funnel",
         "author": "/author",
         "annotate": f"/annotate/{code_of(stack.settings.secret(), made.name)}",
         "studies": "/studies",
@@ -52,7 +125,6 @@ def fill(stack: Stack, folder: Path) -> dict[str, str]:
         "chat": "/chat",
         "datasets": "/datasets",
         "dataset": f"/{dataset.name}",
-        "sign-in": "/sign-in",
     }
 
 
@@ -98,7 +170,7 @@ def main(folder: Path) -> None:
         )
         with running_stack(settings) as stack:
             browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-            draw_all(browser, stack, fill(stack, Path(place)), folder)
+            draw_all(browser, stack, fill(stack), folder)
             browser.close()
 
 

@@ -12,6 +12,7 @@ from lima.judging.v1 import judging_pb2
 from services.console import security
 from services.console.answers import calls, done
 from services.console.backends import PAGE_SECONDS, WRITE_SECONDS, Backends
+from services.console.catalogue import catalogue
 from services.console.pages.home import waiting_tasks
 from services.console.sessions import Permission, Session
 from services.console.tasks import Task, task_of
@@ -65,6 +66,7 @@ async def item(request: Request, session: Annotator, task: ChosenTask) -> Respon
         # The id alone: the whole name holds the study's, which may tell what it compares.
         item_id=last_part(assigned.name),
         skip_reasons=SKIP_REASONS,
+        built_in=catalogue("en")[f"question.{task.protocol_key}"],
     )
 
 

@@ -13,6 +13,10 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("change", (event) => {
   if (event.target.matches("select[data-submit]")) event.target.form.requestSubmit();
+  if (event.target.matches("input[data-all]")) {
+    const rows = event.target.form.querySelectorAll(`input[name="${event.target.dataset.all}"]`);
+    for (const row of rows) row.checked = event.target.checked;
+  }
 });
 
 startShortcuts();
