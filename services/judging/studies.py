@@ -15,6 +15,7 @@ from services.judging.llm_judge import Budget, LimitReached, LlmJudge
 from services.judging.repository import StoredStudy, StudyRepository
 from services.judging.response_sets import read_responses
 from services.judging.results import Results, compute
+from services.judging.selection import check_selection, record_selection
 from services.judging.study import StudySpec
 from services.judging.warnings import warnings_of
 from services.shared.errors import FailedPrecondition
@@ -46,6 +47,7 @@ class Studies:
     _results: dict[tuple[str, str, int, int], Results] = field(default_factory=dict)
 
     async def create(self, spec: StudySpec, request_id: str = "") -> StoredStudy:
+        check_selection(spec)
         answers = await asyncio.to_thread(self._load, spec)
         items = await asyncio.to_thread(make_items, spec, answers)
         if len(items) > MAX_ITEMS:
@@ -91,7 +93,9 @@ class Studies:
             raise
         else:
             await self.repository.set_state(name, "done")
-        return await self.results(name)
+        results = await self.results(name)
+        await asyncio.to_thread(record_selection, self.store, study.spec, results)
+        return results
 
     async def progress(self, name: str) -> list[JudgeProgress]:
         """How far each judge is; judges that have not begun included."""

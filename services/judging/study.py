@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import combinations
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -128,8 +129,13 @@ class StudySpec(Part):
 
     @property
     def pairs(self) -> list[tuple[str, ...]]:
-        """The comparisons, first system against each other one; or each system alone."""
+        """The comparisons, first system against each other one; or each system alone.
+
+        A selection compares every epoch with every other: against one opponent alone, all that lose look equal.
+        """
         names = [system.name for system in self.systems]
+        if self.rules.pairwise and self.selection:
+            return list(combinations(names, 2))
         return [(names[0], other) for other in names[1:]] if self.rules.pairwise else [(name,) for name in names]
 
     def gold_correct(self, prompt_id: str, answer: str) -> bool | None:

@@ -19,6 +19,7 @@ from services.judging.report.provenance import parse_context, trace
 from services.judging.report.readings import choose
 from services.judging.repository import StoredStudy
 from services.judging.results import Results
+from services.judging.selection import record_selection
 from services.judging.studies import Studies
 from services.judging.verdicts import Verdict
 from services.shared.objects import ObjectStore
@@ -48,6 +49,7 @@ def _write(
     verdicts: list[Verdict],
     context: Mapping[str, Any],
 ) -> WrittenReport:
+    record_selection(store, study.spec, results)
     provenance = trace(store, study.spec, dict(context))
     figures = figures_of(study.spec, results, provenance)
     whole = document(study, results, choose(items, verdicts), provenance, context)

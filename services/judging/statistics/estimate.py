@@ -39,6 +39,10 @@ class Estimate:
         """The same estimate that also says what was left out."""
         return replace(self, excluded={reason: count for reason, count in excluded.items() if count})
 
+    def mirrored(self) -> Estimate:
+        """The same share seen from the other side."""
+        return replace(self, value=1 - self.value, low=1 - self.high, high=1 - self.low)
+
     def contains(self, value: float) -> bool:
         return self.low <= value <= self.high
 
