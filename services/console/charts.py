@@ -12,6 +12,8 @@ WIDTH, HEIGHT = 360, 180
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 26
 # More points than pixels only make the page heavy.
 MAX_POINTS = 400
+# A diverged loss; the arithmetic of axes must not overflow. NaN and infinity fail the comparison too.
+LARGEST = 1e100
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class Series:
 
 
 def thin(points: Sequence[tuple[float, float]], most: int = MAX_POINTS) -> list[tuple[float, float]]:
-    """Finite points, at most `most`: means over equal stretches, the last one kept as it is."""
-    finite = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+    """Points that can be drawn, at most `most`: means over equal stretches, the last one kept as it is."""
+    finite = [(x, y) for x, y in points if abs(x) <= LARGEST and abs(y) <= LARGEST]
     if len(finite) <= most:
         return finite
     size = math.ceil(len(finite) / (most - 1))
