@@ -37,7 +37,7 @@ from tests.unit.operator.jobs import config, manifest, put_inputs, put_run, run_
 GPUS_PER_NODE = 8
 # 64 nodes' worth each: 200 jobs ask for more than there is, so that some must wait.
 GPUS_PER_JOB = 64
-LIMIT_SECONDS = 300.0
+LIMIT_SECONDS = 500.0
 
 
 class Cluster:

@@ -6,6 +6,7 @@ missed event or a child deleted by hand needs no case of its own.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -148,7 +149,7 @@ def _selected(seen: Observed, finding: _Finding) -> str:
         return run.selected_checkpoint
     if selection.policy == "Last":
         return run.last_checkpoint
-    return f"{run.last_checkpoint.rpartition('/epoch-')[0]}/epoch-{selection.epoch:02d}"
+    return re.sub(r"epoch-\d+$", f"epoch-{selection.epoch:02d}", run.last_checkpoint)
 
 
 def _conditions(seen: Observed, finding: _Finding) -> tuple[Condition, ...]:
