@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
+import sys
 
 import structlog
 
 from services.inference.replica.settings import ReplicaSettings
 from services.shared import logs
+from services.shared.errors import LimaError
 
 # A local Ray counts logical CPUs only to admit work; replicas and training jobs of one laptop share its cores.
 LOCAL_CPUS = 16
@@ -22,17 +23,28 @@ LOCAL_CPUS = 16
 logger = structlog.get_logger()
 
 
-def main() -> None:
-    settings = ReplicaSettings()
+def main() -> int:
+    try:
+        settings = ReplicaSettings()
+    except LimaError as error:
+        print(f"replica: {error}", file=sys.stderr)
+        return 1
     logs.configure(settings, "replica")
-    stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    start_serve(settings)
-    _write_ready_file(settings)
-    logger.info("replica_serving", url=f"http://{settings.replica_host}:{settings.replica_port}")
-    stopped.wait()
-    stop_serve()
+        signal.signal(number, _end)
+    try:
+        start_serve(settings)
+        _write_ready_file(settings)
+        logger.info("replica_serving", url=f"http://{settings.replica_host}:{settings.replica_port}")
+        while True:
+            signal.pause()
+    finally:
+        stop_serve()
+
+
+def _end(number: int, frame: object) -> None:
+    """Ends the program wherever it is: starting Ray takes long, and whoever stops us must not wait for it."""
+    raise SystemExit(0)
 
 
 def start_serve(settings: ReplicaSettings) -> None:
@@ -73,4 +85,4 @@ def _write_ready_file(settings: ReplicaSettings) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -136,15 +136,20 @@ class UpstreamBackend:
         most = self._source.cost(estimated_tokens(prompt, sampling, n) - completion, completion)
         await self._ledger.reserve(self._resource, most, self._source.spend_cap_usd)
 
+        settled = False
+
         async def pay(usage: Usage) -> float:
+            nonlocal settled
             usd = self._source.cost(usage.prompt_tokens, usage.completion_tokens)
-            await self._ledger.record(self._resource, prompt.caller, usage, usd)
+            await self._ledger.settle(self._resource, prompt.caller, usage, usd, most)
+            settled = True
             return usd
 
         try:
             yield pay
         finally:
-            self._ledger.release(self._resource, most)
+            if not settled:
+                await self._ledger.release(self._resource, most)
 
     async def _call(self, path: str, body: dict[str, Any], tokens: int) -> dict[str, Any]:
         async with self._opened(path, body, tokens) as response:

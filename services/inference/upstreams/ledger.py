@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -22,6 +23,8 @@ class Ledger:
         self._database = database
         # Promised to calls in flight, so that many at once cannot pass the cap together.
         self._reserved: dict[str, float] = {}
+        # What is spent and what is promised must be read together: a call that ends moves from one to the other.
+        self._lock = asyncio.Lock()
 
     async def spent(self, model: str) -> float:
         query = sa.select(sa.func.coalesce(sa.func.sum(tables.spend.c.usd), 0.0)).where(tables.spend.c.model == model)
@@ -30,21 +33,24 @@ class Ledger:
 
     async def reserve(self, model: str, usd: float, cap: float) -> None:
         """Raises ResourceExhausted if the cap (0 for none) would be passed by what is spent, promised and asked."""
-        if cap:
-            spent = await self.spent(model)
+        async with self._lock:
             promised = self._reserved.get(model, 0.0)
-            if spent + promised + usd > cap:
+            spent = await self.spent(model) if cap else 0.0
+            if cap and spent + promised + usd > cap:
                 raise ResourceExhausted(
                     f"{model} has cost {spent:.4f} USD, {promised:.4f} more are in flight; this call may cost "
                     f"{usd:.4f} and would pass its cap of {cap:.4f} USD",
                     remedy="register it with a higher spend_cap_usd",
                 )
-        self._reserved[model] = self._reserved.get(model, 0.0) + usd
+            self._reserved[model] = promised + usd
 
-    def release(self, model: str, usd: float) -> None:
-        self._reserved[model] = self._reserved.get(model, 0.0) - usd
+    async def release(self, model: str, usd: float) -> None:
+        """Takes back the promise of a call that came to nothing."""
+        async with self._lock:
+            self._reserved[model] -= usd
 
-    async def record(self, model: str, caller: str, usage: Usage, usd: float) -> None:
+    async def settle(self, model: str, caller: str, usage: Usage, usd: float, promised: float) -> None:
+        """Enters what a call did cost in place of what was promised for it."""
         values = {
             "model": model,
             "caller": caller[:128],
@@ -53,8 +59,10 @@ class Ledger:
             "usd": usd,
             "spent": time.time(),
         }
-        async with self._database.transaction() as session:
-            await session.execute(tables.spend.insert().values(**values))
+        async with self._lock:
+            async with self._database.transaction() as session:
+                await session.execute(tables.spend.insert().values(**values))
+            self._reserved[model] -= promised
 
 
 class AnswerCache:

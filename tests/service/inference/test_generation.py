@@ -122,8 +122,7 @@ async def test_a_replica_that_dies_in_mid_stream_is_told_as_unavailable(ready: S
     produced = (await call.read()).text
     await asyncio.to_thread(model.engine.close)
     with pytest.raises(grpc.RpcError) as refused:
-        async for piece in call:
-            produced += piece.text
+        produced += "".join([piece.text async for piece in call])
     assert isinstance(to_error(refused.value), Unavailable)
     assert produced
 

@@ -17,6 +17,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+import pytest_asyncio
 
 from lima.inference.v1 import inference_pb2, model_pb2
 from services.inference.settings import InferenceSettings
@@ -108,7 +109,7 @@ def program(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactor
         yield program
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def served(
     program: ReplicaProgram, environment: dict[str, str], s3_server: S3Server, tiny_folder: Path
 ) -> AsyncIterator[Stack]:
@@ -156,7 +157,8 @@ async def answer_again(stack: Stack) -> str:
                 reply = await stack.generation.Chat(chat(), timeout=60)
                 return str(reply.completions[0].text)
             except grpc.RpcError as failure:
-                assert isinstance(to_error(failure), Unavailable | FailedPrecondition)
+                if not isinstance(to_error(failure), Unavailable | FailedPrecondition):
+                    raise
                 await asyncio.sleep(0.5)
 
 
@@ -190,7 +192,7 @@ async def test_replacing_replicas_under_load_fails_no_request(served: Stack) -> 
     workers = [asyncio.create_task(ask()) for _ in range(4)]
     await served.load("tiny", engine="transformers")
     async with asyncio.timeout(START_SECONDS):
-        while (await facts(served))["engine"] != "transformers":
+        while (await facts(served))["engine"] != "transformers":  # noqa: ASYNC110
             await asyncio.sleep(0.5)
     stop.set()
     await asyncio.gather(*workers)
@@ -207,8 +209,7 @@ async def test_a_killed_replica_is_told_and_replaced(served: Stack) -> None:
     produced = (await call.read()).text
     os.kill(victim, signal.SIGKILL)
     with pytest.raises(grpc.RpcError) as refused:
-        async for piece in call:
-            produced += piece.text
+        produced += "".join([piece.text async for piece in call])
     assert isinstance(to_error(refused.value), Unavailable)
     assert produced
     assert await answer_again(served) == expected
