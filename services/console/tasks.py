@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
+
+import grpc
 
 from lima.judging.v1 import judging_pb2, study_pb2
 from services.console.backends import PAGE_SECONDS, Backends
@@ -58,3 +61,22 @@ async def task_of(backends: Backends, secret: bytes, code: str) -> Task:
         if hmac.compare_digest(task.code.encode(), code.encode()):
             return task
     raise NotFound("task", code, remedy="choose one from the list of tasks")
+
+
+async def waiting_tasks(
+    backends: Backends, secret: bytes, annotator: str
+) -> list[tuple[Task, judging_pb2.AnnotatorProgress]]:
+    """Every study for people with how far this annotator is in it."""
+    tasks = await list_tasks(backends, secret)
+
+    async def progress(task: Task) -> judging_pb2.AnnotatorProgress:
+        request = judging_pb2.GetAnnotatorProgressRequest(parent=task.study, annotator=annotator)
+        try:
+            answer: judging_pb2.AnnotatorProgress = await backends.annotation.GetAnnotatorProgress(
+                request, timeout=PAGE_SECONDS
+            )
+            return answer
+        except grpc.aio.AioRpcError:
+            return judging_pb2.AnnotatorProgress()
+
+    return list(zip(tasks, await asyncio.gather(*map(progress, tasks)), strict=True))

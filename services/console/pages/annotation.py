@@ -13,9 +13,8 @@ from services.console import security
 from services.console.answers import calls, done
 from services.console.backends import PAGE_SECONDS, WRITE_SECONDS, Backends
 from services.console.catalogue import catalogue
-from services.console.pages.home import waiting_tasks
 from services.console.sessions import Permission, Session
-from services.console.tasks import Task, task_of
+from services.console.tasks import Task, task_of, waiting_tasks
 from services.console.views import last_part, page
 from services.shared.errors import Conflict, FailedPrecondition, InvalidInput, NotFound
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import grpc
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from google.longrunning import operations_pb2
@@ -22,7 +21,7 @@ from services.console.gathering import settle
 from services.console.pages.authoring import COLLECTION
 from services.console.runs import ENDED
 from services.console.sessions import Permission, Session
-from services.console.tasks import Task, list_tasks
+from services.console.tasks import Task, waiting_tasks
 from services.console.views import last_part, page
 
 router = APIRouter()
@@ -173,22 +172,3 @@ async def _waiting(backends: Backends, secret: bytes, session: Session) -> Waiti
         [(task, progress) for task, progress in tasks if progress.remaining] if tasks else [],
         [quota for quota in quotas.quotas if quota.submitted < quota.wanted] if quotas else [],
     )
-
-
-async def waiting_tasks(
-    backends: Backends, secret: bytes, annotator: str
-) -> list[tuple[Task, judging_pb2.AnnotatorProgress]]:
-    """Every study for people with how far this annotator is in it."""
-    tasks = await list_tasks(backends, secret)
-
-    async def progress(task: Task) -> judging_pb2.AnnotatorProgress:
-        request = judging_pb2.GetAnnotatorProgressRequest(parent=task.study, annotator=annotator)
-        try:
-            answer: judging_pb2.AnnotatorProgress = await backends.annotation.GetAnnotatorProgress(
-                request, timeout=PAGE_SECONDS
-            )
-            return answer
-        except grpc.aio.AioRpcError:
-            return judging_pb2.AnnotatorProgress()
-
-    return list(zip(tasks, await asyncio.gather(*map(progress, tasks)), strict=True))
