@@ -2,7 +2,7 @@
 
 A text is its set of word 5-grams. Two texts are near-duplicates when the estimated Jaccard similarity of their sets is
 at least the threshold. Signatures of 128 hash functions are joined in 32 bands of 4 rows at the default threshold of
-0.7, so that a pair of similarity s is compared with probability 1 - (1 - s^4)^32: 0.9998 at 0.7, 0.87 at 0.5, 0.2 at 0.3.
+0.7, so that a pair of similarity s is compared with probability 1 - (1 - s^4)^32: 0.9998 at 0.7, 0.87 at 0.5.
 
 Memory: 2 bytes for each hash function and text (the lowest 16 bits of each minimum: b-bit minwise hashing, Li and
 Koenig 2010), so 256 MB for a million texts; bands are joined one at a time by sorting.

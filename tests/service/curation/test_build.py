@@ -98,7 +98,7 @@ async def test_a_dataset_is_built_listed_streamed_explained_and_exported(corpora
 
     funnel = await corpora.curation.GetFunnel(GetFunnelRequest(name=dataset.name))
     stem = next(source for source in funnel.sources if source.source == "stem")
-    assert [step.filter for step in stem.steps][:2] == ["top answer score", "answer length"]
+    assert [step.filter for step in stem.steps][:2] == ["top answer score", "first person"]
     assert all(
         later.entered == earlier.entered - earlier.removed
         for earlier, later in zip(stem.steps, stem.steps[1:], strict=False)
