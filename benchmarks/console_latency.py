@@ -1,6 +1,6 @@
 """How long the console's pages take, with a dataset of 10,000 examples and a study of 1,000,000 verdicts behind them.
 
-    python -m benchmarks.console_latency [--examples 10000] [--verdicts 1000000] [--visitors 4] [--rounds 40] [--record]
+    python -m benchmarks.console_latency [--examples 10000] [--verdicts 1000000] [--visitors 4] [--rounds 20] [--record]
 
 Curation, inference, judging, the console and an S3 server are processes of their own; visitors are HTTP clients in
 this one, each of which reads a page, then the next. `value` is the 95th percentile over all pages of the time to the
@@ -50,7 +50,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--examples", type=int, default=10_000)
     parser.add_argument("--verdicts", type=int, default=1_000_000)
     parser.add_argument("--visitors", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=20)
 
 
 def run(arguments: argparse.Namespace) -> Result:
@@ -196,8 +196,10 @@ async def visit(
         await sign_in(client, settings, "reader")
         for part in ("/parts/studies/large/progress", "/parts/studies/large/results"):
             began = time.perf_counter()
-            (await client.get(part)).raise_for_status()
-            waits[f"part {part}"].append(time.perf_counter() - began)
+            answer = await client.get(part)
+            # A part that does not come is told in the result; the pages are what is measured.
+            name = f"part {part}" if answer.is_success else f"part {part} (status {answer.status_code})"
+            waits[name].append(time.perf_counter() - began)
     return waits
 
 
