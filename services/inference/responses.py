@@ -33,7 +33,8 @@ from services.shared.records import Example, Response
 FOLDER = "responses"
 MAX_PROMPT_FILE_BYTES = 256 << 20
 MAX_PROMPTS = 100_000
-ATTEMPTS = 8
+# With growing pauses about four minutes, within which a replica side that was killed is back.
+ATTEMPTS = 12
 # Seeds of a set whose sampling names none: fixed, so that the same set is the same text.
 DEFAULT_SEED = 0
 

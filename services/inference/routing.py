@@ -8,9 +8,10 @@ from services.inference.backends.base import Backend
 from services.inference.deployments import Deployments
 from services.inference.names import parse_reference
 from services.inference.registry import ModelVersion, Registry
-from services.shared.errors import FailedPrecondition
+from services.shared.errors import FailedPrecondition, Unavailable
 
 LOAD_SECONDS = 1800.0
+RETRY_SECONDS = 2.0
 
 Open = Callable[[ModelVersion], Backend]
 
@@ -29,15 +30,17 @@ class Router:
         return await self._registry.get(parse_reference(name))
 
     async def backend(self, name: str) -> Backend:
-        """Raises FailedPrecondition for a model that is registered and not ready."""
+        """Raises FailedPrecondition for a model that nobody loaded, Unavailable for one that is not ready (again)."""
         model = await self.model(name)
         if model.kind == "replica" and not self._deployments.ready(model):
             state = self._deployments.state(model)
             if not model.wanted:
                 raise FailedPrecondition(f"{model.resource} is not loaded", remedy=f"lima models load {model.name}")
             seen = f" ({state.state.lower()})" if state else ""
-            raise FailedPrecondition(
-                f"{model.resource} is not ready yet{seen}", remedy="wait for the operation of LoadModel"
+            raise Unavailable(
+                f"{model.resource} is not ready yet{seen}",
+                remedy="wait for the operation of LoadModel",
+                retry_seconds=RETRY_SECONDS,
             )
         return self.open(model)
 

@@ -120,7 +120,8 @@ def _refusal(resource: str, response: httpx.Response, data: bytes) -> LimaError:
     if status == 409:
         return FailedPrecondition(message)
     if status == 404:
-        return FailedPrecondition(f"{resource} is not served now", remedy=f"lima models load {resource}")
+        # It was ready a moment ago: the replica side was started anew, and the front will declare it again.
+        return Unavailable(f"{resource} is not served now", remedy="send the request again", retry_seconds=2)
     if status == 429:
         return ResourceExhausted(message, retry_seconds=1)
     return Unavailable(f"the replica of {resource} answered {status}: {message}", retry_seconds=1)

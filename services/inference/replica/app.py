@@ -88,6 +88,8 @@ def build_model(spec: DeploymentSpec) -> Application:
             "target_ongoing_requests": settings.replica_target_requests,
         },
         max_ongoing_requests=MAX_ONGOING,
+        # A replacement answers before the replica that it replaces stops; without this a lone replica leaves a gap.
+        max_surge_percent=100,
         graceful_shutdown_timeout_s=settings.replica_drain_seconds,
         health_check_period_s=5,
         health_check_timeout_s=60,

@@ -37,6 +37,7 @@ class Stack:
     replica: BareReplica
     inference: Inference
     channel: grpc.aio.Channel
+    address: str
     openai_port: int
     store: ObjectStore
 
@@ -92,7 +93,7 @@ async def running_front(settings: InferenceSettings, replica: BareReplica) -> As
         connect(server.address, TOKEN) as channel,
     ):
         store = ObjectStore.from_settings(settings)
-        yield Stack(settings, replica, inference, channel, openai_port or 0, store)
+        yield Stack(settings, replica, inference, channel, server.address, openai_port or 0, store)
 
 
 def front_settings(settings: Settings, replica: BareReplica, root: Path, **changes: Any) -> InferenceSettings:
