@@ -6,8 +6,12 @@ import sqlalchemy as sa
 
 from services.judging import tables as t
 from services.judging.columns import VerdictRow
+from services.judging.protocols import Protocol
 from services.judging.study import StudySpec
 from services.shared.database import Database
+
+# The tag of sensitive prompts that ask for harm, as against those that touch a delicate matter.
+MALICIOUS = "malicious"
 
 
 async def verdict_rows(database: Database, spec: StudySpec) -> list[VerdictRow]:
@@ -16,7 +20,7 @@ async def verdict_rows(database: Database, spec: StudySpec) -> list[VerdictRow]:
     query = (
         sa.select(
             i.prompt_id, i.sample, i.turn, i.systems, v.judge, v.kind, v.state, v.preference, v.label, v.scores,
-            v.first_on_a, v.draw, i.source, i.length_difference,
+            v.first_on_a, v.draw, i.source, i.tags, i.length_difference,
         )
         .join(t.items, i.id == v.item)
         .where(v.study == spec.name, i.gold == "")
@@ -38,11 +42,18 @@ async def verdict_rows(database: Database, spec: StudySpec) -> list[VerdictRow]:
                 row.scores[0] if len(row.scores) == 1 else None,
                 bool(row.first_on_a),
                 row.draw,
-                row.source,
+                _part(spec, row.source, row.tags),
                 row.length_difference,
             )
             for row in found
         ]
+
+
+def _part(spec: StudySpec, source: str, tags: list[str]) -> str:
+    """What results are broken down by: the prompt's source, or for safety whether harm was asked for."""
+    if spec.protocol is not Protocol.SAFETY:
+        return source
+    return "malicious intent" if MALICIOUS in tags else "no malicious intent"
 
 
 async def stamp(database: Database, study: str) -> tuple[int, int]:

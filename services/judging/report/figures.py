@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from services.judging.protocols import Protocol
 from services.judging.report import paper, svg
 from services.judging.report.provenance import Provenance
 from services.judging.results import PairResult, Results, ScoreResult
 from services.judging.statistics.estimate import Estimate
+from services.judging.statistics.scores import spearman
 from services.judging.study import StudySpec
 
 
@@ -180,6 +183,19 @@ def _epochs(spec: StudySpec, results: Results, provenance: Mapping[str, Provenan
     )
     title = "Quality and held-out perplexity over the epochs"
     caption = (
-        "Perplexity is no guide to quality: in the paper both rise together. Hence checkpoints are picked by judgement."
+        "In the paper both rise together, hence checkpoints are picked by judgement. "
+        f"{_correlation(judged.points, perplexity)}"
     )
     return [Figure("epochs", title, caption, "Figure 9", svg.lines(title, "epoch", [judged, held_out]))]
+
+
+def _correlation(quality: Sequence[tuple[float, float, float, float]], perplexity: Mapping[int, float]) -> str:
+    """Spearman's correlation of the two over the epochs that have both."""
+    both = [(value, perplexity[int(epoch)]) for epoch, value, _, _ in quality if int(epoch) in perplexity]
+    first, second = np.array(both).T
+    found = spearman(first, second)
+    if not found.known:
+        return f"{len(both)} epochs are too few for a correlation."
+    return (
+        f"Here their rank correlation over {found.n} epochs is {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]."
+    )

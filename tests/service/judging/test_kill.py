@@ -15,7 +15,7 @@ from services.shared.objects import ObjectStore
 from services.shared.rpc.client import connect
 from services.shared.settings import PREFIX, Settings
 from tests.conftest import TOKEN
-from tests.service.judging.conftest import put_responses, response, spec
+from tests.service.judging.conftest import PATIENCE_SECONDS, put_responses, response, spec
 from tests.service.judging.fake_inference import FakeInference, running_fake
 
 PROMPTS = 40
@@ -38,7 +38,7 @@ async def start(settings: Settings) -> tuple[asyncio.subprocess.Process, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.judging", env=environment(own), stderr=asyncio.subprocess.DEVNULL
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not await asyncio.to_thread(ready.exists):
             assert process.returncode is None
             await asyncio.sleep(0.05)
@@ -82,7 +82,7 @@ async def test_no_verdict_is_asked_for_twice(settings: Settings, object_store: O
 
 
 async def verdicts_reach(stub: judging_pb2_grpc.JudgingServiceStub, count: int) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             study = await stub.GetStudy(judging_pb2.GetStudyRequest(name="studies/killed"))
             if study.verdict_count >= count:
