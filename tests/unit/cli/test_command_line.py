@@ -22,7 +22,11 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys, services.cli.main as m\ntry: m.main(['--help'])\nfinally: print(sorted(sys.modules), file=sys.stderr)"
+    code = (
+        "import sys, services.cli.main as m\n"
+        "try: m.main(['--help'])\n"
+        "finally: print(sorted(sys.modules), file=sys.stderr)"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
     assert [name for name in HEAVY if f"'{name}'" in loaded] == []
 
