@@ -24,7 +24,7 @@ from services.shared.rpc.status import from_status
 from services.shared.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     import grpc.aio
     from google.longrunning.operations_pb2 import Operation
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from services.cli.output import Progress
 
 M = TypeVar("M", bound="Message")
+T = TypeVar("T")
 
 POLL_SECONDS = 0.25
 AREAS = ("curation", "inference", "judging")
@@ -160,3 +161,13 @@ async def connect(settings: Settings | None = None) -> AsyncIterator[Services]:
         yield services
     finally:
         await services.close()
+
+
+def call(work: Callable[[Services], Awaitable[T]]) -> T:
+    """Run `work` with clients of the services, for commands that are not coroutines themselves."""
+
+    async def connected() -> T:
+        async with connect() as services:
+            return await work(services)
+
+    return asyncio.run(connected())

@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "import": ("curation", "import", "Put dumps into the store as a corpus"),
     "curate": ("curation", "curate", "Build a dataset from corpora"),
     "datasets": ("curation", "app", "List, read, trace and export datasets"),
-    "review": ("curation", "review", "Accept, reject and edit candidates in the terminal"),
+    "review": ("review", "app", "Accept, reject and edit candidates in the terminal"),
     "train": ("training", "app", "Plan, start and follow fine-tuning runs"),
     "models": ("inference", "models", "Register, load and alias models"),
     "chat": ("inference", "chat", "Talk to a model, streaming"),

@@ -1,4 +1,4 @@
-"""`lima import`, `lima curate`, `lima datasets` and `lima review`."""
+"""`lima import`, `lima curate` and `lima datasets`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.client import call
+from services.cli.dataset_specs import read_spec
 from services.cli.help import with_examples
 from services.cli.output import JsonOption, emit, message_to_dict, next_commands, note, progress, table
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
-    from lima.curation.v1.spec_pb2 import DatasetSpec
     from services.cli.client import Services
 
 app = typer.Typer(
@@ -41,40 +41,6 @@ def full_name(dataset: str) -> str:
     return f"datasets/{name}" if "/" in name else f"datasets/{name}/latest"
 
 
-def with_services(work: Callable[[Services], Awaitable[Any]]) -> Any:
-    """Run `work` with clients of the services."""
-    from services.cli.client import connect
-
-    async def connected() -> Any:
-        async with connect() as services:
-            return await work(services)
-
-    return asyncio.run(connected())
-
-
-def read_spec(file: Path, dataset: str) -> DatasetSpec:
-    """A DatasetSpec from a file of its own or from the `datasets` of an experiment file."""
-    import yaml
-
-    from lima.curation.v1.spec_pb2 import DatasetSpec
-    from services.cli.experiment.messages import parse_message
-    from services.shared.errors import InvalidInput, NotFound
-
-    try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NotFound("file", str(file), remedy=str(error.strerror)) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput("file", str(file), f"must be YAML: {str(error)[:200]}") from None
-    if isinstance(document, dict) and isinstance(document.get("datasets"), dict):
-        known = document["datasets"]
-        name = dataset or (next(iter(known)) if len(known) == 1 else "")
-        if name not in known:
-            raise InvalidInput("--dataset", dataset, f"must be one of {', '.join(known)}")
-        document = {"name": name, **known[name]}
-    return parse_message(document, DatasetSpec(), "dataset")
-
-
 @app.command(
     "import",
     short_help="Put dumps into the store as a corpus",
@@ -95,7 +61,7 @@ def import_corpus(
         with progress(f"import {name}") as bar:
             return await import_folder(services, name, folder, bar)
 
-    corpus = with_services(work)
+    corpus = call(work)
 
     def show() -> None:
         table(
@@ -135,7 +101,7 @@ def curate(
         with progress(f"curate {spec.name}") as bar:
             return await services.follow("curation", operation, Dataset(), bar)
 
-    made = with_services(work)
+    made = call(work)
 
     def show() -> None:
         if resolve:
@@ -163,7 +129,7 @@ def list_datasets(as_json: JsonOption = False) -> None:
     async def work(services: Services) -> Any:
         return await services.curation.ListDatasets(ListDatasetsRequest(page_size=1000))
 
-    found = with_services(work).datasets
+    found = call(work).datasets
 
     def show() -> None:
         rows = [
@@ -182,7 +148,7 @@ def list_corpora(as_json: JsonOption = False) -> None:
     async def work(services: Services) -> Any:
         return await services.curation.ListCorpora(ListCorporaRequest(page_size=1000))
 
-    found = with_services(work).corpora
+    found = call(work).corpora
 
     def show() -> None:
         table(
@@ -201,7 +167,7 @@ def show_one(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
     async def work(services: Services) -> Any:
         return await services.curation.GetDataset(GetDatasetRequest(name=full_name(dataset)))
 
-    found = with_services(work)
+    found = call(work)
     emit(message_to_dict(found), as_json, lambda: show_dataset(found))
 
 
@@ -228,7 +194,7 @@ def examples(
     async def work(services: Services) -> Any:
         return await services.curation.ListExamples(request)
 
-    found = with_services(work).examples
+    found = call(work).examples
 
     def show() -> None:
         for example in found:
@@ -253,7 +219,7 @@ def lineage(
     async def work(services: Services) -> Any:
         return await services.curation.GetLineage(GetLineageRequest(name=f"{full_name(dataset)}/examples/{example}"))
 
-    found = with_services(work)
+    found = call(work)
 
     def show() -> None:
         print(found.example.id)
@@ -286,7 +252,7 @@ def funnel(
     async def work(services: Services) -> Any:
         return await services.curation.GetFunnel(GetFunnelRequest(name=name))
 
-    found = with_services(work)
+    found = call(work)
 
     def show() -> None:
         rows = [
@@ -337,85 +303,5 @@ def export(
         await asyncio.to_thread(services.store.get_folder, services.store.key(result.uri), folder)
         return result
 
-    result = with_services(work)
+    result = call(work)
     emit(message_to_dict(result), as_json, lambda: print(f"{result.file_count} files in {folder}, and at {result.uri}"))
-
-
-review = typer.Typer(
-    help=with_examples(
-        "The review queue: people accept, reject and edit candidates.",
-        "lima review fill dataset.yaml",
-        "lima review start quickstart",
-        "lima review queues",
-    ),
-    no_args_is_help=True,
-)
-app.add_typer(review, name="review")
-
-
-@review.command(
-    short_help="Put the best candidates of a spec before people",
-    help=with_examples("Fill the queue of a dataset; reviews that exist are kept.", "lima review fill dataset.yaml"),
-)
-def fill(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A DatasetSpec, or an experiment file.")],
-    dataset: Annotated[str, typer.Option(help="Which dataset of an experiment file.")] = "",
-    as_json: JsonOption = False,
-) -> None:
-    from lima.curation.v1.review_pb2 import FillQueueRequest, Queue
-
-    spec = read_spec(file, dataset)
-
-    async def work(services: Services) -> Any:
-        operation = await services.review.FillQueue(FillQueueRequest(spec=spec))
-        with progress(f"fill {spec.name}") as bar:
-            return await services.follow("curation", operation, Queue(), bar)
-
-    queue = with_services(work)
-
-    def show() -> None:
-        print(f"{queue.name}: {queue.progress.pending} candidates to review")
-        next_commands(f"lima review start {spec.name}", f"lima datasets funnel {queue.name} --samples")
-
-    emit(message_to_dict(queue), as_json, show)
-
-
-@review.command(short_help="List queues", help=with_examples("List review queues.", "lima review queues"))
-def queues(as_json: JsonOption = False) -> None:
-    from lima.curation.v1.review_pb2 import ListQueuesRequest
-
-    async def work(services: Services) -> Any:
-        return await services.review.ListQueues(ListQueuesRequest(page_size=1000))
-
-    found = with_services(work).queues
-
-    def show() -> None:
-        rows = [
-            [q.name, q.progress.pending, q.progress.accepted, q.progress.rejected, q.progress.conflicting]
-            for q in found
-        ]
-        table(["queue", "pending", "accepted", "rejected", "in conflict"], rows)
-        next_commands("lima review start NAME")
-
-    emit([message_to_dict(queue) for queue in found], as_json, show)
-
-
-@review.command(
-    short_help="Review candidates, one after the other",
-    help=with_examples(
-        "Show candidates one after the other and ask: accept, reject, edit (in $EDITOR), skip, undo, quit.",
-        "lima review start quickstart",
-        "lima review start quickstart --source writing-prompts",
-    ),
-)
-def start(
-    queue: Annotated[str, typer.Argument(metavar="QUEUE", help="The name of the dataset.")],
-    source: Annotated[str, typer.Option(help="Only candidates of this source.")] = "",
-    reviewer: Annotated[str, typer.Option(help="Who reviews; default: the name of the token.")] = "",
-) -> None:
-    from services.cli.review_session import ReviewSession
-
-    async def work(services: Services) -> None:
-        await ReviewSession(services.review, queue.removeprefix("queues/"), source, reviewer).run()
-
-    with_services(work)
