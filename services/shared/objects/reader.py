@@ -11,8 +11,8 @@ import urllib3
 
 from services.shared.errors import DataCorrupt, Unavailable
 
-# Opens the object's bytes from an offset on.
-Connect = Callable[[int], Any]
+# Opens the same version of the object from an offset on.
+Resume = Callable[[int], Any]
 
 
 class ObjectReader(io.RawIOBase):
@@ -23,15 +23,15 @@ class ObjectReader(io.RawIOBase):
     replaced by one that goes on from there, at most `attempts` times in all.
     """
 
-    def __init__(self, uri: str, connect: Connect, *, size: int, sha256: str | None, attempts: int) -> None:
+    def __init__(self, uri: str, first: Any, resume: Resume, *, size: int, sha256: str | None, attempts: int) -> None:
         self._uri = uri
-        self._connect = connect
+        self._resume = resume
         self._size = size
         self._sha256 = sha256
         self._attempts = attempts
         self._hash = hashlib.sha256()
         self._offset = 0
-        self._response: Any = None
+        self._response = first
 
     def readable(self) -> bool:
         return True
@@ -54,8 +54,9 @@ class ObjectReader(io.RawIOBase):
         while True:
             try:
                 if self._response is None:
-                    self._response = self._connect(self._offset)
-                data: bytes = self._response.read(count)
+                    self._response = self._resume(self._offset)
+                # As stored: an object with a Content-Encoding has the size and digest of its encoded bytes.
+                data: bytes = self._response.read(count, decode_content=False)
                 if data:
                     return data
                 problem: Exception = EOFError("the connection ended early")

@@ -11,27 +11,25 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-import certifi
-import urllib3
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 
 from services.shared.digest import digest_bytes, digest_file
-from services.shared.errors import Conflict, InvalidInput, NotFound, Unavailable
+from services.shared.errors import Conflict, InvalidInput, LimaError, Unavailable
 from services.shared.objects import folders
+from services.shared.objects.connections import http_pool
 from services.shared.objects.failures import is_absent, local_writes, missing_bucket, not_s3, told_plainly
 from services.shared.objects.keys import SCHEME, check_key, check_prefix, folder_prefix, split_uri
 from services.shared.objects.reader import ObjectReader
 from services.shared.settings import Settings
 
 PART_BYTES = 16 << 20
-# Reads begun anew because a writer replaced the object in between.
-REPLACED_ATTEMPTS = 50
 CHUNK_BYTES = 1 << 20
 DIGEST_HEADER = "x-amz-meta-sha256"
 
@@ -70,7 +68,7 @@ class ObjectStore:
             secret_key=settings.object_store_secret_key.get_secret_value(),
             secure=endpoint.scheme == "https",
             region=settings.object_store_region,
-            http_client=_http_pool(settings),
+            http_client=http_pool(settings),
         )
         return cls(client, settings)
 
@@ -100,11 +98,15 @@ class ObjectStore:
 
         An object that a writer replaces all the while, as a status, is read as one of its versions.
         """
-        left = REPLACED_ATTEMPTS
+        left = self._attempts
         while True:
             left -= 1
             try:
-                return self._read_version(key, max_bytes)
+                with self._open(key) as (info, reader):
+                    if info.size > max_bytes:
+                        rule = f"must be at most {max_bytes} bytes; it has {info.size}"
+                        raise InvalidInput("object", self.uri(key), rule)
+                    return reader.read()
             except Conflict:
                 if not left:
                     raise
@@ -112,18 +114,17 @@ class ObjectStore:
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
         """A stream of the object's bytes; reading to the end raises DataCorrupt if they are not what was written."""
-        with self._open(self._must_stat(key)) as reader:
+        with self._open(key) as (_, reader):
             yield reader
 
     def download(self, key: str, path: Path | str) -> ObjectInfo:
         """Write the verified object to `path`, whole or not at all."""
         target = Path(path)
-        info = self._must_stat(key)
         partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
         with local_writes(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                with self._open(info) as reader, partial.open("wb") as file:
+                with self._open(key) as (info, reader), partial.open("wb") as file:
                     shutil.copyfileobj(reader, file, CHUNK_BYTES)
                     file.flush()
                     os.fsync(file.fileno())
@@ -141,10 +142,7 @@ class ObjectStore:
                 if is_absent(error):
                     return None
                 raise
-        if not found.etag:
-            raise not_s3(self.endpoint)
-        sha256 = {name.lower(): value for name, value in (found.metadata or {}).items()}.get(DIGEST_HEADER)
-        return ObjectInfo(key, found.size or 0, found.etag, sha256, found.last_modified)
+        return self._info(key, found.metadata or {})
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Every object whose key begins with `prefix`, in key order, without zero-byte folder markers."""
@@ -212,31 +210,37 @@ class ObjectStore:
             )
         return ObjectInfo(key, size, (result.etag or "").strip('"'), sha256)
 
-    def _read_version(self, key: str, max_bytes: int) -> bytes:
-        info = self._must_stat(key)
-        if info.size > max_bytes:
-            raise InvalidInput("object", self.uri(key), f"must be at most {max_bytes} bytes; it has {info.size}")
-        with self._open(info) as reader:
-            return reader.read()
-
-    def _must_stat(self, key: str) -> ObjectInfo:
-        info = self.stat(key)
-        if info is None:
-            raise NotFound("object", self.uri(key))
-        return info
-
     @contextmanager
-    def _open(self, info: ObjectInfo) -> Iterator[BinaryIO]:
-        def connect(offset: int) -> Any:
-            with told_plainly(self.endpoint, self.bucket, info.key):
-                # If-Match: an object replaced while it is read must not give a mixture.
-                return self._client.get_object(
-                    self.bucket, info.key, offset=offset, request_headers={"If-Match": f'"{info.etag}"'}
-                )
+    def _open(self, key: str) -> Iterator[tuple[ObjectInfo, BinaryIO]]:
+        # One answer tells size, digest and bytes: asked for one after the other, they could be two versions'.
+        first = self._get(key)
+        try:
+            info = self._info(key, first.headers)
+        except LimaError:
+            first.close()
+            raise
 
-        raw = ObjectReader(self.uri(info.key), connect, size=info.size, sha256=info.sha256, attempts=self._attempts)
+        def resume(offset: int) -> Any:
+            return self._get(key, offset, {"If-Match": f'"{info.etag}"'})
+
+        raw = ObjectReader(self.uri(key), first, resume, size=info.size, sha256=info.sha256, attempts=self._attempts)
         with io.BufferedReader(raw, CHUNK_BYTES) as reader:
-            yield reader
+            yield info, reader
+
+    def _get(self, key: str, offset: int = 0, headers: dict[str, Any] | None = None) -> Any:
+        self.find_bucket()
+        with told_plainly(self.endpoint, self.bucket, key):
+            return self._client.get_object(self.bucket, check_key(key), offset=offset, request_headers=headers)
+
+    def _info(self, key: str, headers: Mapping[str, Any]) -> ObjectInfo:
+        """What the headers of an answer say of an object."""
+        told = {name.lower(): value for name, value in headers.items()}
+        try:
+            modified = parsedate_to_datetime(told["last-modified"])
+            etag, size = told["etag"].strip('"'), int(told["content-length"])
+        except (KeyError, ValueError):
+            raise not_s3(self.endpoint) from None
+        return ObjectInfo(key, size, etag, told.get(DIGEST_HEADER), modified)
 
     def find_bucket(self) -> None:
         """Find the bucket, or create it if that is allowed. Every other method does this by itself."""
@@ -258,19 +262,3 @@ class ObjectStore:
             # Another program may have been faster.
             if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise
-
-
-def _http_pool(settings: Settings) -> urllib3.PoolManager:
-    retries = urllib3.Retry(
-        total=settings.object_store_attempts - 1,
-        backoff_factor=0.2,
-        backoff_max=5,
-        backoff_jitter=0.2,
-        status_forcelist=(500, 502, 503, 504),
-        raise_on_status=False,
-    )
-    timeout = urllib3.Timeout(connect=settings.object_store_connect_seconds, read=settings.object_store_read_seconds)
-    authorities = settings.object_store_ca_file or os.environ.get("SSL_CERT_FILE") or certifi.where()
-    return urllib3.PoolManager(
-        maxsize=16, timeout=timeout, retries=retries, cert_reqs="CERT_REQUIRED", ca_certs=str(authorities)
-    )

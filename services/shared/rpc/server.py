@@ -134,10 +134,11 @@ async def running(
     if operations is not None:
         services = [*services, operations.service()]
     server = RunningServer(settings, services)
-    if operations is not None:
-        await operations.run(server.registry)
     try:
         await server.start()
+        if operations is not None:
+            # Only now: a server that found its port taken must not take up another one's work.
+            await operations.run(server.registry)
         log.info("server is up", address=server.address, metrics_port=server.metrics_port)
         _write_ready_file(settings, service, server)
         yield server
@@ -160,8 +161,7 @@ async def serve(
 
 
 async def _shut_down(settings: Settings, server: RunningServer, operations: Operations | None) -> None:
-    if settings.ready_file is not None:
-        settings.ready_file.unlink(missing_ok=True)
+    _remove_ready_file(settings)
     if operations is not None:
         operations.begin_stop()
     await server.stop()
@@ -233,3 +233,11 @@ def _write_ready_file(settings: Settings, service: str, server: RunningServer) -
     partial = settings.ready_file.with_name(f"{settings.ready_file.name}.partial")
     partial.write_text(json.dumps(content))
     partial.replace(settings.ready_file)
+
+
+def _remove_ready_file(settings: Settings) -> None:
+    """Remove what this process wrote: one that did not come up must not hide the one that did."""
+    if settings.ready_file is None or not settings.ready_file.exists():
+        return
+    if json.loads(settings.ready_file.read_text())["pid"] == os.getpid():
+        settings.ready_file.unlink(missing_ok=True)

@@ -61,6 +61,19 @@ def test_a_server_stops_cleanly_when_it_is_told_to(settings: Settings, pytestcon
         assert told["pid"] == process.pid
         with connect_blocking(told["address"], TOKEN) as channel:
             assert ProbeStub(channel).Say(StringValue(value="hi")).value == "hi from operator (OPERATOR)"
+        second = subprocess.run(
+            [sys.executable, "-c", SERVER],
+            env=environment(settings, LIMA_READY_FILE=str(ready), LIMA_PORT=str(told["port"])),
+            cwd=pytestconfig.rootpath,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+        assert second.returncode == 1
+        assert "cannot listen on" in second.stderr
+        assert "Traceback" not in second.stderr
+        assert json.loads(ready.read_text()) == told
         process.send_signal(signal.SIGTERM)
         _, output = process.communicate(timeout=60)
     finally:
