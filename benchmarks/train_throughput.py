@@ -80,11 +80,11 @@ def step_of_ours(folder: Path, batches: Sequence[list[Any]], micro_batch_tokens:
     from training_jobs.batches import flatten, target_weights
     from training_jobs.engines.bare import BareEngine
     from training_jobs.model import Trainee, load_model
-    from training_jobs.spec import Recipe, ResidualDropout
+    from training_jobs.spec import Compute, Recipe, ResidualDropout
     from training_jobs.step_plan import Limits, divide
 
     recipe = Recipe(residual_dropout=ResidualDropout(top=0.0), batch_size=len(batches[-1]))
-    trainee = Trainee(load_model(folder, recipe, activation_checkpointing=False), recipe)
+    trainee = Trainee(load_model(folder, recipe, Compute()), recipe)
     engine = BareEngine(trainee, recipe, torch.device("cpu"))
     results = []
     for examples in batches:

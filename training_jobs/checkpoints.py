@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig
 
 from services.shared.errors import DataCorrupt
 from training_jobs.engines.base import Engine
+from training_jobs.model import Trainee
 from training_jobs.tokens import check_stop_token, load_tokenizer
 
 # Also what saving a state needs in memory beside the training itself.
@@ -21,7 +22,7 @@ SHARD_BYTES = 512 << 20
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def save_epoch(engine: Engine, model: PreTrainedModel, prepared: Path, folder: Path, dtype: str) -> None:
+def save_epoch(engine: Engine, trainee: Trainee, prepared: Path, folder: Path, dtype: str) -> None:
     """Write a Hugging Face folder on rank 0. Collective.
 
     Everything but the weights comes from the prepared base folder: tokenizer, chat template, generation settings.
@@ -29,10 +30,11 @@ def save_epoch(engine: Engine, model: PreTrainedModel, prepared: Path, folder: P
     weights: dict[str, torch.Tensor] = {}
     for name, tensor in engine.weights():
         if engine.rank == 0:
-            weights[name] = tensor.to("cpu", _DTYPES.get(dtype, tensor.dtype), copy=True)
+            weights[name] = tensor.to("cpu", copy=True)
     if engine.rank == 0:
         shutil.rmtree(folder, ignore_errors=True)
-        model.save_pretrained(folder, state_dict=weights, max_shard_size="5GB")
+        plain = {name: tensor.to(_DTYPES.get(dtype, tensor.dtype)) for name, tensor in trainee.plain(weights).items()}
+        trainee.model.save_pretrained(folder, state_dict=plain, max_shard_size="5GB")
         tokenizer = load_tokenizer(prepared)
         tokenizer.save_pretrained(folder)
         if (prepared / "generation_config.json").is_file():

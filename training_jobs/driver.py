@@ -40,8 +40,10 @@ def run(spec: TrainingSpec, settings: Settings) -> RunStatus:
         return _status(folder)
     with folder.lease():
         folder.forget_stop_requests()
-        if folder.status() is None:
-            folder.write_status(RunStatus(run=spec.run, phase=RunPhase.PENDING, updated=datetime.now(UTC)))
+        before = folder.status()
+        if before is None or before.phase is RunPhase.FAILED:
+            blank = before or RunStatus(run=spec.run, phase=RunPhase.PENDING, updated=datetime.now(UTC))
+            folder.write_status(blank.model_copy(update={"phase": RunPhase.PENDING, "message": ""}))
         try:
             (_run_bare if spec.compute.engine == "bare" else _run_on_ray)(spec, settings, folder)
         except LimaError as error:
@@ -113,17 +115,26 @@ def zero_engine(trainee: Trainee, spec: TrainingSpec) -> Engine:
 
 
 def ray_worker(config: dict[str, Any]) -> None:
-    """What Ray Train runs on each worker. A fault that a person must mend is recorded, not retried."""
+    """What Ray Train runs on each worker. A fault that a person must mend is recorded, and ends the run.
+
+    It is raised all the same, so that ranks which did not meet it are not left waiting; Ray then starts the workers
+    again, and they find the run failed.
+    """
     from training_jobs import worker
     from training_jobs.loop import Stopped
 
     spec, settings = config["spec"], config["settings"]
+    folder = RunFolder.open(spec.run, spec.output, settings)
+    if _status(folder).phase is RunPhase.FAILED:
+        return
     try:
         worker.train(spec, settings, zero_engine)
     except Stopped:
         _log.info("stopped", run=spec.run)
     except LimaError as error:
-        _record_failure(RunFolder.open(spec.run, spec.output, settings), error)
+        _record_failure(folder, error)
+        if spec.compute.workers > 1:
+            raise
 
 
 def _run_on_ray(spec: TrainingSpec, settings: Settings, folder: RunFolder) -> None:
@@ -141,6 +152,7 @@ def _run_on_ray(spec: TrainingSpec, settings: Settings, folder: RunFolder) -> No
         with _termination(folder):
             _trainer(spec, settings).fit()
     except TrainingFailedError as error:
+        _raise_recorded(folder)
         raise Unavailable(
             f"a worker was lost {spec.compute.max_restarts + 1} times: {error}",
             "read the worker's log, then start the same spec again: it continues",
@@ -148,6 +160,11 @@ def _run_on_ray(spec: TrainingSpec, settings: Settings, folder: RunFolder) -> No
     finally:
         if started_here:
             ray.shutdown()
+    _raise_recorded(folder)
+
+
+def _raise_recorded(folder: RunFolder) -> None:
+    """Raise what a worker recorded as the reason of the run's failure, if one did."""
     status = folder.status()
     if status is not None and status.phase is RunPhase.FAILED:
         message, _, remedy = status.message.partition("\nremedy: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -22,15 +23,23 @@ class Journal:
         self._tracker = tracker
         self.status = status
         self._rows = [row for row in run.metrics() if row.step <= status.step]
+        self._log = [f"{status.updated:%Y-%m-%d %H:%M:%S} begins at step {status.step} of {status.total_steps}"]
         self._published = 0.0
+        self._lock = threading.Lock()
 
     def record(self, row: MetricsRow) -> None:
         self._rows.append(row)
         self._tracker.record(row)
+        more = "" if row.perplexity is None else f", perplexity {row.perplexity:.2f}"
+        self._log.append(
+            f"{row.time:%Y-%m-%d %H:%M:%S} {row.kind} {row.step}, epoch {row.epoch:.2f}: loss {row.loss:.4f}{more}"
+        )
 
     def update(self, *, now: bool = False, **changes: Any) -> None:
         """Change the status; it is published at once, or when enough time has passed."""
-        self.status = self.status.model_copy(update={**changes, "updated": datetime.now(UTC)})
+        # The uploader's thread reports checkpoints that have arrived.
+        with self._lock:
+            self.status = self.status.model_copy(update={**changes, "updated": datetime.now(UTC)})
         if now or time.monotonic() - self._published >= PUBLISH_SECONDS:
             self._publish()
 
@@ -49,6 +58,7 @@ class Journal:
         lines = "".join(row.model_dump_json() + "\n" for row in self._rows)
         self._uploader.put_bytes(self._run.key("metrics.jsonl"), lines.encode())
         self._uploader.put_bytes(self._run.key("status.json"), self.status.model_dump_json(indent=1).encode())
+        self._uploader.put_bytes(self._run.key("log.txt"), ("\n".join(self._log) + "\n").encode())
         for path in self._tracker.files():
             self._uploader.put_bytes(self._run.key(f"tensorboard/{path.name}"), path.read_bytes())
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -174,21 +176,17 @@ def _diverged(what: str, step: int, examples: SequenceOf[Sequence]) -> FailedPre
     )
 
 
-class _memory_explained:
+@contextmanager
+def _memory_explained(spec: TrainingSpec) -> Iterator[None]:
     """Turns running out of memory inside the block into advice."""
-
-    def __init__(self, spec: TrainingSpec) -> None:
-        self._spec = spec
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        exhausted = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if exhausted or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
-            compute = self._spec.compute
-            raise ResourceExhausted(
-                f"out of memory in a forward pass of at most {compute.micro_batch_tokens} tokens",
-                remedy="lower compute.micro_batch_tokens, set compute.activation_checkpointing, or shard further "
-                f"(compute.zero_stage is {compute.zero_stage}); `lima train plan` says what fits",
-            ) from error
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        exhausted = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        if not exhausted:
+            raise
+        raise ResourceExhausted(
+            f"out of memory in a forward pass of at most {spec.compute.micro_batch_tokens} tokens",
+            remedy="lower compute.micro_batch_tokens, set compute.activation_checkpointing, or shard further "
+            f"(compute.zero_stage is {spec.compute.zero_stage}); `lima train plan` says what fits",
+        ) from error

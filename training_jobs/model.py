@@ -13,9 +13,10 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from training_jobs import attention
 from training_jobs.attention import Documents
 from training_jobs.families import family_of
+from training_jobs.lora import LoraAdapters
 from training_jobs.loss import OutputLoss
 from training_jobs.residual_dropout import ResidualDropouts
-from training_jobs.spec import Recipe
+from training_jobs.spec import Compute, Recipe
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -59,9 +60,22 @@ class Trainee(nn.Module):
         self.loss = OutputLoss(
             cast(nn.Module, model.get_output_embeddings()), getattr(config, "final_logit_softcapping", None)
         )
+        self.lora: LoraAdapters | None = None
+        if recipe.lora is not None:
+            # Every rank must draw the same adapters.
+            torch.manual_seed(recipe.seed)
+            self.lora = LoraAdapters(model, family_of(config.model_type), recipe.lora, int(config.eos_token_id))
         self.residual_dropouts: ResidualDropouts | None = None
         if recipe.residual_dropout.enabled:
             self.residual_dropouts = ResidualDropouts(model, family_of(config.model_type), recipe.residual_dropout)
+
+    def named_weights(self) -> dict[str, nn.Parameter]:
+        """Every parameter once: the model's under the model's own names, adapters under "lora."."""
+        return {name.removeprefix("model."): parameter for name, parameter in self.named_parameters()}
+
+    def plain(self, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Those weights as a checkpoint holds them: of the plain model, adapters merged in."""
+        return weights if self.lora is None else self.lora.merge(weights)
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Scalar: the batch's part of the step's loss."""
@@ -74,7 +88,7 @@ class Trainee(nn.Module):
         return loss
 
 
-def load_model(folder: Path, recipe: Recipe, *, activation_checkpointing: bool) -> PreTrainedModel:
+def load_model(folder: Path, recipe: Recipe, compute: Compute) -> PreTrainedModel:
     """The prepared base model on the CPU, in the precision that it is computed in. Safetensors only, no remote code."""
     attention.register()
     model = AutoModelForCausalLM.from_pretrained(
@@ -85,6 +99,9 @@ def load_model(folder: Path, recipe: Recipe, *, activation_checkpointing: bool) 
         trust_remote_code=False,
         local_files_only=True,
     )
-    if activation_checkpointing:
+    if compute.activation_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
+    if compute.compile:
+        # In place: names stay. Lengths differ from batch to batch, so shapes are symbols.
+        model.base_model.compile(dynamic=True)
     return cast(PreTrainedModel, model)

@@ -37,6 +37,8 @@ def parameter_groups(parameters: Iterable[nn.Parameter], recipe: Recipe) -> list
     for parameter in parameters:
         # Under ZeRO-3 a parameter's own shape is that of its shard; `ds_shape` is the whole one.
         spare = not recipe.decay_norms_and_biases and len(getattr(parameter, "ds_shape", parameter.shape)) < 2
+        # With adapters the embedding is trainable for EOT's row alone: decay would shrink the frozen ones.
+        spare = spare or recipe.lora is not None
         (spared if spare else decayed).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": recipe.weight_decay},

@@ -54,7 +54,7 @@ class Lora(Section):
 
     rank: PositiveInt = 16
     alpha: Annotated[float, Field(gt=0)] = 32.0
-    modules: Annotated[tuple[str, ...], Field(min_length=1)] = ("attention", "mlp")
+    modules: Annotated[tuple[Literal["attention", "mlp"], ...], Field(min_length=1)] = ("attention", "mlp")
 
 
 class Recipe(Section):
@@ -207,6 +207,12 @@ class TrainingSpec(Section):
         if isinstance(recipe, Recipe):
             return raw
         return {**raw, "recipe": _merged(PRESETS[name], recipe)} if isinstance(recipe, dict) else raw
+
+    @model_validator(mode="after")
+    def _lora_is_not_sharded(self) -> Self:
+        if self.recipe.lora is not None and self.compute.engine == "ray" and self.compute.zero_stage == 3:
+            raise ValueError("recipe.lora needs compute.zero_stage 0, 1 or 2: the frozen rows are masked whole")
+        return self
 
     @property
     def identity(self) -> str:

@@ -16,7 +16,7 @@ from services.shared.errors import FailedPrecondition, LimaError
 from training_jobs.storage import Storage
 
 # How long a folder's upload is tried again before the run stops: a run that cannot save is worth nothing.
-RETRY_SECONDS = 120.0
+RETRY_SECONDS = 900.0
 _log = structlog.get_logger()
 
 

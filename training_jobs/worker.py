@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +49,9 @@ class RunOutlet:
         self._trainee = trainee
         if self._engine.rank != 0:
             return
+        for name in ("checkpoints", "state"):
+            # Of an attempt that was killed before they had left.
+            shutil.rmtree(self._work / name, ignore_errors=True)
         self._uploader = Uploader(self._run.storage)
         tracker = Tracker(self._run.run, self._work / "tensorboard", self._spec.tracking, first_step=step)
         totals = {"total_steps": plan.total_steps, "total_epochs": self._spec.recipe.epochs}
@@ -83,7 +87,7 @@ class RunOutlet:
     def save_epoch(self, epoch: int) -> None:
         name = checkpoint_name(epoch)
         folder = self._work / name
-        save_epoch(self._engine, self._trainee.model, self._prepared, folder, self._spec.checkpoints.dtype)
+        save_epoch(self._engine, self._trainee, self._prepared, folder, self._spec.checkpoints.dtype)
         if self._journal is None or self._uploader is None:
             return
         described = {
@@ -152,7 +156,7 @@ def train(spec: TrainingSpec, settings: Settings, make_engine: MakeEngine) -> No
     refuse_what_cannot_fit(spec, read_config(spec, settings), available_memory(spec))
     gathered = materials.gather(spec, settings)
     plan = Plan.of(spec, len(gathered.train.sequences))
-    model = load_model(gathered.prepared, spec.recipe, activation_checkpointing=spec.compute.activation_checkpointing)
+    model = load_model(gathered.prepared, spec.recipe, spec.compute)
     trainee = Trainee(model, spec.recipe)
     engine = make_engine(trainee, spec)
     step = resume(engine, run, work)
@@ -176,8 +180,11 @@ def resume(engine: Engine, run: RunFolder, work: Path) -> int:
         return 0
     step = steps[-1]
     folder = work / f"resume-{engine.rank}" / f"step-{step:06d}"
-    run.storage.get_folder(run.key(state_name(step)), folder)
-    engine.load_state(state_reader(folder), step)
+    try:
+        run.storage.get_folder(run.key(state_name(step)), folder)
+        engine.load_state(state_reader(folder), step)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     engine.barrier()
     _log.info("resumed", step=step)
     return step

@@ -23,7 +23,7 @@ class BareEngine:
         self.device = device
         self.trainee = trainee.to(device)
         self._clip = recipe.gradient_clip
-        self._params = {name: p for name, p in trainee.model.named_parameters() if p.requires_grad}
+        self._params = {name: p for name, p in trainee.named_weights().items() if p.requires_grad}
         self._masters = {name: _master(p) for name, p in self._params.items()}
         self._optimizer = optimizer(list(self._masters.values()), recipe)
 
@@ -63,7 +63,7 @@ class BareEngine:
         pass
 
     def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
-        for name, param in self.trainee.model.named_parameters():
+        for name, param in self.trainee.named_weights().items():
             yield name, param.detach()
 
     def state(self) -> Iterator[tuple[str, torch.Tensor]]:

@@ -79,7 +79,7 @@ class ZeroEngine:
         self.device = torch.device(self._engine.device)
         self._stage = compute.stage_for(recipe.precision, self.world_size)
         self._sharded = hasattr(self._engine.optimizer, "optimizer")
-        self._params = dict(trainee.model.named_parameters())
+        self._params = trainee.named_weights()
         self._make_moments()
 
     def accumulate(self, batch: Batch, *, last: bool) -> torch.Tensor:

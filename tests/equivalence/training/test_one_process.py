@@ -104,3 +104,21 @@ def test_bf16_with_fp32_masters_follows_fp32(laboratory: Laboratory, reference: 
     ours = laboratory.train("bf16", {"precision": "bf16"})
     torch.testing.assert_close(torch.tensor(ours.losses()), torch.tensor(reference.losses()), rtol=1e-2, atol=0)
     assert {weight.dtype for weight in ours.weights.values()} == {torch.bfloat16}
+
+
+def test_adapters_change_what_they_are_meant_to(laboratory: Laboratory) -> None:
+    """Chosen linear layers, and of the shared base EOT's row alone; the merged checkpoint is a plain model."""
+    ours = laboratory.train("lora", {"lora": {"rank": 4, "modules": ["attention"]}})
+    assert ours.losses()[-1] < ours.losses()[0]
+    prepared = next((laboratory.folder / "state" / "training" / "cache").glob("base-*"))
+    before = AutoModelForCausalLM.from_pretrained(prepared).state_dict()
+    end = AutoTokenizer.from_pretrained(prepared).eos_token_id
+    assert ours.weights.keys() <= before.keys()
+    for name, weight in ours.weights.items():
+        changed = (weight != before[name]).any(dim=-1)
+        if "self_attn" in name:
+            assert changed.all(), name
+        elif "embed_tokens" in name:
+            assert changed.nonzero().flatten().tolist() == [end]
+        else:
+            assert not changed.any(), name

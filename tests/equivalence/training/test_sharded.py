@@ -14,6 +14,7 @@ import torch
 from tests.equivalence.training.laboratory import REPOSITORY, Laboratory, Outcome, assert_same
 
 RANKS = 2
+LORA = {"lora": {"rank": 4}}
 
 
 def sharded(stage: int, **more: Any) -> dict[str, Any]:
@@ -47,7 +48,8 @@ def run_on_ranks(laboratory: Laboratory, specs: list[Path]) -> None:
 def stages(laboratory: Laboratory) -> dict[int, Outcome]:
     specs = {stage: laboratory.spec(f"zero-{stage}", compute=sharded(stage)) for stage in (0, 1, 2, 3)}
     bf16 = laboratory.spec("zero-bf16", {"precision": "bf16"}, compute=sharded(2))
-    run_on_ranks(laboratory, [*specs.values(), bf16])
+    lora = laboratory.spec("zero-lora", LORA, compute=sharded(2))
+    run_on_ranks(laboratory, [*specs.values(), bf16, lora])
     return {stage: laboratory.outcome(path.stem) for stage, path in specs.items()}
 
 
@@ -65,3 +67,8 @@ def test_bf16_on_two_ranks_follows_fp32(laboratory: Laboratory, stages: dict[int
     ours = laboratory.outcome("zero-bf16")
     torch.testing.assert_close(torch.tensor(ours.losses()), torch.tensor(reference.losses()), rtol=1e-2, atol=0)
     assert {weight.dtype for weight in ours.weights.values()} == {torch.bfloat16}
+
+
+def test_adapters_on_two_ranks_equal_one_process(laboratory: Laboratory, stages: dict[int, Outcome]) -> None:
+    alone = laboratory.train("lora-alone", LORA)
+    assert_same(laboratory.outcome("zero-lora"), alone, losses=1e-5, weights=5e-6)
