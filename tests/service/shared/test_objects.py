@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -313,18 +314,27 @@ def test_writers_that_start_at_once_agree_on_the_bucket(settings: Settings) -> N
 
 def test_a_connection_that_breaks_is_taken_up_where_it_broke(settings: Settings, object_store: ObjectStore) -> None:
     object_store.put_bytes("large", LARGE)
-    with breaking_proxy(settings.object_store_endpoint, after=15 << 20) as endpoint:
+    with proxy(settings.object_store_endpoint, after=15 << 20) as endpoint:
         store = changed(settings, object_store_endpoint=endpoint, object_store_attempts=5)
         assert store.get_bytes("large") == LARGE
 
 
 def test_a_connection_that_always_breaks_is_told(settings: Settings, object_store: ObjectStore, tmp_path: Path) -> None:
     object_store.put_bytes("large", LARGE)
-    with breaking_proxy(settings.object_store_endpoint, after=1 << 20) as endpoint:
+    with proxy(settings.object_store_endpoint, after=1 << 20) as endpoint:
         store = changed(settings, object_store_endpoint=endpoint, object_store_attempts=3)
         with pytest.raises(Unavailable, match="broke off after"):
             store.download("large", tmp_path / "target")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_is_slow_to_take_an_upload_is_waited_for(settings: Settings) -> None:
+    with proxy(settings.object_store_endpoint, pause=0.5) as endpoint:
+        store = changed(
+            settings, object_store_endpoint=endpoint, object_store_connect_seconds=0.2, object_store_attempts=1
+        )
+        store.put_bytes("large", LARGE[: 8 << 20])
+        assert store.get_bytes("large") == LARGE[: 8 << 20]
 
 
 def test_a_replaced_object_is_never_read_as_a_mixture(object_store: ObjectStore) -> None:
@@ -354,17 +364,18 @@ def answering(response: bytes) -> Iterator[str]:
 
 
 @contextmanager
-def breaking_proxy(endpoint: str, after: int) -> Iterator[str]:
-    """A proxy to a real S3 server that closes each connection after so many bytes of answers."""
+def proxy(endpoint: str, after: int = 1 << 40, pause: float = 0) -> Iterator[str]:
+    """A proxy to a real S3 server: it pauses before it reads, and closes connections after so many bytes of answers."""
     host, _, port = endpoint.removeprefix("http://").partition(":")
 
     def serve(connection: socket.socket) -> None:
         with socket.create_connection((host, int(port))) as upstream:
+            time.sleep(pause)
             threading.Thread(target=_pump, args=(connection, upstream, 1 << 40), daemon=True).start()
             _pump(upstream, connection, after)
 
-    with _listening(serve) as proxy:
-        yield proxy
+    with _listening(serve) as address:
+        yield address
 
 
 def _pump(source: socket.socket, target: socket.socket, limit: int) -> None:
