@@ -127,3 +127,9 @@ def test_the_replicas_entry_point_exists_as_the_chart_names_it() -> None:
     deployer = ast.parse((ROOT / "services/inference/replica/deployer.py").read_text())
     routes = [n.value.value for n in deployer.body if isinstance(n, ast.Assign) and n.targets[0].id == "ROUTE"]  # type: ignore
     assert routes == [application["route_prefix"]]
+
+
+def test_rays_pods_keep_the_labels_that_kuberay_selects_them_by() -> None:
+    (service,) = of_kind(rendered("default"), "RayService")
+    for path, _, labels in pod_specs(service):
+        assert "app.kubernetes.io/name" not in labels, path

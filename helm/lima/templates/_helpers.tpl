@@ -14,23 +14,26 @@
 {{- printf "%s-%s" (include "lima.fullname" (index . 0)) (index . 1) -}}
 {{- end -}}
 
-{{/* lima.selector (root, component): never changes over upgrades. */}}
+{{/*
+lima.selector (root, component): never changes over upgrades. It leaves out app.kubernetes.io/name, which KubeRay gives
+to Ray's pods and selects them by: so these are all the labels that a pod of Ray gets from us.
+*/}}
 {{- define "lima.selector" -}}
-app.kubernetes.io/name: {{ default (index . 0).Chart.Name (index . 0).Values.nameOverride }}
+app.kubernetes.io/part-of: lima
 app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
 {{/* lima.releaseSelector (root): every pod of the release. */}}
 {{- define "lima.releaseSelector" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/part-of: lima
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
 {{/* lima.labels (root, component) */}}
 {{- define "lima.labels" -}}
 {{ include "lima.selector" . }}
-app.kubernetes.io/part-of: lima
+app.kubernetes.io/name: {{ default (index . 0).Chart.Name (index . 0).Values.nameOverride }}
 app.kubernetes.io/version: {{ (index . 0).Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ (index . 0).Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Version }}
