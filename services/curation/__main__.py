@@ -15,7 +15,7 @@ from services.curation.corpora import Corpora
 from services.curation.datasets import Datasets
 from services.curation.handlers import Handlers
 from services.curation.pool import LocalWorkers, Workers
-from services.curation.review import ReviewQueues
+from services.curation.review_queues import ReviewQueues
 from services.curation.review_servicer import ReviewServicer, review_service
 from services.curation.servicer import CurationServicer, curation_service
 from services.curation.settings import CurationSettings

@@ -12,7 +12,7 @@ from lima.curation.v1 import curation_pb2, review_pb2
 from services.curation import translate
 from services.curation.build import Accepted, Report
 from services.curation.exports import Format
-from services.curation.review import ReviewQueues
+from services.curation.review_queues import ReviewQueues
 from services.curation.spec import DatasetSpec
 from services.curation.workshop import Resolved, Workshop
 from services.shared.operations import OperationContext, Operations

@@ -1,35 +1,22 @@
-"""The review queue: people accept, reject or edit candidates; several may have to agree.
-
-A candidate is leased to one reviewer at a time, so that two do not read the same one; a lease that runs out is free
-again. Every write changes the candidate's version, and a review must name the version it was based on.
-"""
+"""What people decide about candidates, and what their decisions come to."""
 
 from __future__ import annotations
 
-import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-from sqlalchemy import Select, and_, delete, func, not_, or_, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from typing import Literal
 
 from services.curation.build import Accepted
-from services.curation.candidates import Candidate, candidate_from_json, candidate_to_json
+from services.curation.candidates import Candidate
 from services.curation.funnel import Funnel
 from services.curation.sources.conversations import NotAConversation, check_turns
-from services.curation.tables import CandidateRow, QueueRow, ReviewRow
-from services.shared.database import Database
 from services.shared.digest import digest_json
-from services.shared.errors import Conflict, InvalidInput, NotFound
+from services.shared.errors import InvalidInput
 from services.shared.records import Turn
 
 Decision = Literal["accept", "reject", "edit", "skip"]
 State = Literal["pending", "accepted", "rejected", "conflict"]
 STATES: tuple[State, ...] = ("pending", "accepted", "rejected", "conflict")
-LEASE_SECONDS = 900.0
-OPEN = ("pending", "conflict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,154 +95,6 @@ def settle(reviews: Sequence[Review], overlap: int) -> State:
     return "conflict" if taken and refused and taken + refused >= overlap else "pending"
 
 
-class ReviewQueues:
-    def __init__(self, database: Database, lease_seconds: float = LEASE_SECONDS) -> None:
-        self._database = database
-        self._lease_seconds = lease_seconds
-
-    async def fill(
-        self,
-        queue: str,
-        overlap: int,
-        wanted: Mapping[str, int],
-        funnels: Mapping[str, Funnel],
-        entries: Sequence[Entry],
-    ) -> None:
-        """Make the queue hold these candidates. Those that somebody reviewed stay, with their reviews."""
-        async with self._database.transaction() as session:
-            row = await session.get(QueueRow, queue)
-            if row is None:
-                row = QueueRow(name=queue)
-                session.add(row)
-            row.overlap, row.wanted, row.updated = overlap, dict(wanted), time.time()
-            row.funnels = {source: funnel.to_json() for source, funnel in funnels.items()}
-            await session.flush()
-            reviewed = select(ReviewRow.candidate).where(ReviewRow.queue == queue)
-            unseen = and_(CandidateRow.queue == queue, CandidateRow.id.not_in(reviewed))
-            await session.execute(delete(CandidateRow).where(unseen))
-            kept = set(await session.scalars(select(CandidateRow.id).where(CandidateRow.queue == queue)))
-            session.add_all(_row(queue, entry) for entry in entries if entry.id not in kept)
-            await session.flush()
-            for candidate in await session.scalars(
-                select(CandidateRow).where(CandidateRow.queue == queue, CandidateRow.id.in_(kept))
-            ):
-                candidate.state = settle(await _reviews(session, queue, candidate.id), overlap)
-
-    async def assign(self, queue: str, reviewer: str, source: str = "") -> Queued:
-        """Lease the next candidate to a reviewer; one that they hold comes again. Raises NotFound at the end."""
-        now = time.time()
-        async with self._database.transaction() as session:
-            await _queue(session, queue)
-            mine = select(ReviewRow.candidate).where(ReviewRow.queue == queue, ReviewRow.reviewer == reviewer)
-            free = or_(CandidateRow.lease_until < now, CandidateRow.lease_owner == reviewer)
-            wanted = [CandidateRow.queue == queue, CandidateRow.state.in_(OPEN), CandidateRow.id.not_in(mine), free]
-            if source:
-                wanted.append(CandidateRow.source == source)
-            held_first = and_(CandidateRow.lease_owner == reviewer, CandidateRow.lease_until >= now)
-            query = select(CandidateRow).where(*wanted).order_by(not_(held_first), CandidateRow.rank).limit(1)
-            row = await session.scalar(query.with_for_update(skip_locked=True))
-            if row is None:
-                raise NotFound(
-                    "candidate left to review", f"queues/{queue}", remedy="All are reviewed or leased to others."
-                )
-            row.lease_owner, row.lease_until = reviewer, now + self._lease_seconds
-            return await _queued(session, row)
-
-    async def get(self, queue: str, candidate: str) -> Queued:
-        async with self._database.session() as session:
-            return await _queued(session, await _candidate(session, queue, candidate))
-
-    async def candidates(
-        self, queue: str, *, source: str = "", state: str = "", after: int = -1, size: int = 50
-    ) -> list[Queued]:
-        """Candidates in the order of review, after a rank."""
-        if state and state not in STATES:
-            raise InvalidInput("state", state, f"must be one of {', '.join(STATES)}, or empty for all")
-        async with self._database.session() as session:
-            await _queue(session, queue)
-            query: Select[CandidateRow] = select(CandidateRow).where(
-                CandidateRow.queue == queue, CandidateRow.rank > after
-            )
-            if source:
-                query = query.where(CandidateRow.source == source)
-            if state:
-                query = query.where(CandidateRow.state == state)
-            rows = list(await session.scalars(query.order_by(CandidateRow.rank).limit(size)))
-            return [await _queued(session, row) for row in rows]
-
-    async def submit(self, queue: str, candidate: str, etag: str, review: Review) -> Queued:
-        """Record a review. Raises Conflict if the candidate changed since it was read."""
-        _check(review)
-        async with self._database.transaction() as session:
-            row = await _candidate(session, queue, candidate, lock=True)
-            overlap = (await _queue(session, queue)).overlap
-            if etag != str(row.version):
-                raise Conflict(
-                    f"queues/{queue}/candidates/{candidate} has changed since it was read",
-                    remedy="Read it again, look at what changed, then decide.",
-                )
-            if row.lease_until >= time.time() and row.lease_owner not in ("", review.reviewer):
-                raise Conflict(f"{candidate} is leased to another reviewer", remedy="Take the next candidate.")
-            mine = and_(
-                ReviewRow.queue == queue, ReviewRow.candidate == candidate, ReviewRow.reviewer == review.reviewer
-            )
-            await session.execute(delete(ReviewRow).where(mine))
-            session.add(
-                ReviewRow(
-                    queue=queue,
-                    candidate=candidate,
-                    reviewer=review.reviewer,
-                    decision=review.decision,
-                    reason=review.reason,
-                    messages=[[turn.role, turn.content] for turn in review.messages],
-                    created=time.time(),
-                )
-            )
-            await session.flush()
-            row.state = settle(await _reviews(session, queue, candidate), overlap)
-            row.version += 1
-            row.lease_owner, row.lease_until = "", 0.0
-            return await _queued(session, row)
-
-    async def undo(self, queue: str, reviewer: str) -> Queued:
-        """Take a reviewer's newest review back and lease the candidate to them again."""
-        async with self._database.transaction() as session:
-            overlap = (await _queue(session, queue)).overlap
-            newest = select(ReviewRow).where(ReviewRow.queue == queue, ReviewRow.reviewer == reviewer)
-            review = await session.scalar(newest.order_by(ReviewRow.id.desc()).limit(1))
-            if review is None:
-                raise NotFound(
-                    "review to take back", f"queues/{queue}", remedy=f"{reviewer} has reviewed nothing here."
-                )
-            row = await _candidate(session, queue, review.candidate, lock=True)
-            await session.delete(review)
-            await session.flush()
-            row.state = settle(await _reviews(session, queue, row.id), overlap)
-            row.version += 1
-            row.lease_owner, row.lease_until = reviewer, time.time() + self._lease_seconds
-            return await _queued(session, row)
-
-    async def info(self, queue: str) -> QueueInfo:
-        async with self._database.session() as session:
-            return await _info(session, await _queue(session, queue))
-
-    async def queues(self, after: str = "", size: int = 50) -> list[QueueInfo]:
-        async with self._database.session() as session:
-            query = select(QueueRow).where(QueueRow.name > after).order_by(QueueRow.name).limit(size)
-            return [await _info(session, row) for row in list(await session.scalars(query))]
-
-    async def accepted(self, queue: str) -> dict[str, dict[str, Accepted]]:
-        """What people accepted, by source and by the candidate's id in its source. Raises NotFound."""
-        found: dict[str, dict[str, Accepted]] = {}
-        async with self._database.session() as session:
-            await _queue(session, queue)
-            query = select(CandidateRow).where(CandidateRow.queue == queue, CandidateRow.state == "accepted")
-            for row in list(await session.scalars(query.order_by(CandidateRow.rank))):
-                reviews = await _reviews(session, queue, row.id)
-                found.setdefault(row.source, {})[row.id.removeprefix(f"{row.source}.")] = _outcome(reviews)
-        return found
-
-
 def reviews_digest(accepted: Mapping[str, Mapping[str, Accepted]]) -> str:
     """A digest of what people decided, which is part of a dataset's name."""
     return digest_json(
@@ -266,7 +105,7 @@ def reviews_digest(accepted: Mapping[str, Mapping[str, Accepted]]) -> str:
     )
 
 
-def _outcome(reviews: Sequence[Review]) -> Accepted:
+def outcome(reviews: Sequence[Review]) -> Accepted:
     """The newest edit counts; reviewers are named by how many they were, not by who."""
     edits = [review for review in reviews if review.decision == "edit"]
     count = sum(review.decision in ("accept", "edit") for review in reviews)
@@ -274,7 +113,7 @@ def _outcome(reviews: Sequence[Review]) -> Accepted:
     return Accepted(edits[-1].messages if edits else None, note)
 
 
-def _check(review: Review) -> None:
+def check(review: Review) -> None:
     if not review.reviewer:
         raise InvalidInput("review.reviewer", "", "must name who reviews")
     if review.decision == "edit":
@@ -284,78 +123,3 @@ def _check(review: Review) -> None:
             raise InvalidInput("review.messages", "", f"must be a conversation: {error}") from None
     elif review.messages:
         raise InvalidInput("review.messages", f"{len(review.messages)} turns", "are for the decision edit alone")
-
-
-def _row(queue: str, entry: Entry) -> CandidateRow:
-    return CandidateRow(
-        queue=queue,
-        id=entry.id,
-        source=entry.source,
-        rank=entry.rank,
-        score=entry.candidate.score,
-        candidate=candidate_to_json(entry.candidate),
-        near_duplicates=list(entry.near_duplicates),
-        state="pending",
-        version=1,
-        lease_owner="",
-        lease_until=0.0,
-    )
-
-
-async def _queue(session: AsyncSession, queue: str) -> QueueRow:
-    row = await session.get(QueueRow, queue)
-    if row is None:
-        raise NotFound("review queue", f"queues/{queue}", remedy="Fill it first: lima review fill SPEC")
-    return row
-
-
-async def _candidate(session: AsyncSession, queue: str, candidate: str, lock: bool = False) -> CandidateRow:
-    row = await session.get(CandidateRow, (queue, candidate), with_for_update=lock or None)
-    if row is None:
-        raise NotFound("candidate", f"queues/{queue}/candidates/{candidate}")
-    return row
-
-
-async def _reviews(session: AsyncSession, queue: str, candidate: str) -> list[Review]:
-    query = select(ReviewRow).where(ReviewRow.queue == queue, ReviewRow.candidate == candidate).order_by(ReviewRow.id)
-    return [_review(row) for row in await session.scalars(query)]
-
-
-def _review(row: ReviewRow) -> Review:
-    turns = tuple(Turn.model_validate({"role": role, "content": content}) for role, content in row.messages)
-    decision: Any = row.decision
-    return Review(row.reviewer, decision, row.reason, turns, row.created)
-
-
-async def _queued(session: AsyncSession, row: CandidateRow) -> Queued:
-    state: Any = row.state
-    return Queued(
-        queue=row.queue,
-        id=row.id,
-        source=row.source,
-        rank=row.rank,
-        candidate=candidate_from_json(row.candidate),
-        near_duplicates=tuple(row.near_duplicates),
-        state=state,
-        etag=str(row.version),
-        lease_until=row.lease_until,
-        reviews=tuple(await _reviews(session, row.queue, row.id)),
-    )
-
-
-async def _info(session: AsyncSession, row: QueueRow) -> QueueInfo:
-    counted = select(CandidateRow.source, CandidateRow.state, func.count()).where(CandidateRow.queue == row.name)
-    counts: Counter[tuple[str, str]] = Counter()
-    for source, state, count in await session.execute(counted.group_by(CandidateRow.source, CandidateRow.state)):
-        counts[source, state] = count
-    reviewers = select(ReviewRow.reviewer, func.count()).where(ReviewRow.queue == row.name).group_by(ReviewRow.reviewer)
-    by_reviewer = dict((await session.execute(reviewers)).tuples().all())
-    states = {state: sum(count for (_, found), count in counts.items() if found == state) for state in STATES}
-    sources = tuple(
-        SourceProgress(
-            source, wanted, counts[source, "accepted"], counts[source, "pending"] + counts[source, "conflict"]
-        )
-        for source, wanted in row.wanted.items()
-    )
-    funnels = {source: Funnel.from_json(value) for source, value in row.funnels.items()}
-    return QueueInfo(row.name, row.overlap, Progress(states, by_reviewer, sources), funnels)

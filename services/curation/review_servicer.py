@@ -9,7 +9,7 @@ from google.longrunning.operations_pb2 import Operation
 from lima.curation.v1 import review_pb2, review_pb2_grpc
 from services.curation import translate
 from services.curation.names import member_of, parent_of
-from services.curation.review import ReviewQueues
+from services.curation.review_queues import ReviewQueues
 from services.shared.operations import Operations
 from services.shared.paging import decode_page_token, encode_page_token, page_size
 from services.shared.rpc.principal import Role, acting_person

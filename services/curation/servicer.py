@@ -13,7 +13,7 @@ from lima.curation.v1 import curation_pb2, curation_pb2_grpc
 from services.curation import translate
 from services.curation.handlers import Handlers
 from services.curation.names import match_name
-from services.curation.review import ReviewQueues
+from services.curation.review_queues import ReviewQueues
 from services.curation.workshop import Workshop
 from services.shared.errors import InvalidInput
 from services.shared.operations import Operations
