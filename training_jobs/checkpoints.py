@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,11 @@ def save_epoch(engine: Engine, trainee: Trainee, prepared: Path, folder: Path, d
         shutil.rmtree(folder, ignore_errors=True)
         plain = {name: tensor.to(_DTYPES.get(dtype, tensor.dtype)) for name, tensor in trainee.plain(weights).items()}
         trainee.model.save_pretrained(folder, state_dict=plain, max_shard_size="5GB")
+        if dtype in _DTYPES:
+            # The file says what the weights are in, and loaders believe it.
+            config = copy.deepcopy(trainee.model.config)
+            config.dtype = _DTYPES[dtype]
+            config.save_pretrained(folder)
         tokenizer = load_tokenizer(prepared)
         tokenizer.save_pretrained(folder)
         if (prepared / "generation_config.json").is_file():
