@@ -16,6 +16,7 @@ from services.judging.repository import Usage, insert_new
 from services.judging.rows import verdict_row
 from services.judging.verdicts import Verdict
 from services.shared.database import Database
+from services.shared.errors import NotFound
 
 _LEDGER_COLUMNS = ("calls", "cached_calls", "prompt_tokens", "completion_tokens", "cost_usd", "seconds")
 
@@ -89,16 +90,21 @@ class CallLog:
             entries = [await self._queue.get()]
             while not self._queue.empty():
                 entries.append(self._queue.get_nowait())
+            failure: Exception | None = None
             try:
                 await self._write(entries)
+            except sa.exc.IntegrityError:
+                # Equal keys are passed over, so only the study itself can be missing.
+                failure = NotFound("study", self._study, remedy="it was deleted while it was judged")
             except Exception as error:
-                for entry in entries:
-                    if not entry.written.done():
-                        entry.written.set_exception(error)
-            else:
-                for entry in entries:
-                    if not entry.written.done():
-                        entry.written.set_result(None)
+                failure = error
+            for entry in entries:
+                if entry.written.done():
+                    continue
+                if failure is None:
+                    entry.written.set_result(None)
+                else:
+                    entry.written.set_exception(failure)
 
     async def _write(self, entries: Sequence[_Entry]) -> None:
         calls = [entry.call for entry in entries if entry.call]

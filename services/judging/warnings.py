@@ -27,7 +27,7 @@ def warnings_of(results: Results, empty: Mapping[str, int]) -> list[str]:
     if results.prompts < FEW_PROMPTS:
         found.append(
             f"Only {results.prompts} prompts were judged: differences of less than "
-            f"{percent(smallest_difference(results.prompts))} points in win rate would usually go unseen."
+            f"{100 * smallest_difference(results.prompts):.0f} points in win rate would usually go unseen."
         )
     for score in results.scores:
         found += _about_losses(score.judge, score.system, score.mean.excluded, results.verdicts)

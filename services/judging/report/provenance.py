@@ -64,8 +64,9 @@ def _trace_one(store: ObjectStore, uri: str, given: Any) -> Provenance:
     found = _CHECKPOINT.search(f"{origin} {given.get('checkpoint', '')}")
     run = str(given.get("run") or (found.group(1) if found else "")).removeprefix("runs/")
     epoch = int(found.group(2)) if found else 0
-    spec = _json(store, f"runs/{run}/run.json") if run else {}
-    dataset = str(given.get("dataset") or spec.get("dataset", "") or "")
+    recorded = _json(store, f"runs/{run}/run.json").get("spec", {}) if run else {}
+    trained_on = recorded.get("dataset", "") if isinstance(recorded, dict) else ""
+    dataset = str(given.get("dataset") or trained_on)
     return Provenance(
         responses_uri=uri,
         model=model,
@@ -87,7 +88,7 @@ def _model_manifest(store: ObjectStore, model: str) -> dict[str, Any]:
 
 def _training_examples(store: ObjectStore, dataset: str) -> int:
     key = dataset.split("://", 1)[-1].split("/", 1)[-1] if "://" in dataset else dataset
-    counts = _json(store, f"{key.strip('/')}/manifest.json").get("counts", {}) if key else {}
+    counts = _json(store, f"{key.strip('/')}/manifest.json").get("split_counts", {}) if key else {}
     train = counts.get("train", 0) if isinstance(counts, dict) else 0
     return train if isinstance(train, int) else 0
 

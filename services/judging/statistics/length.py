@@ -62,8 +62,12 @@ def length_effect(preference: FloatArray, length_difference: FloatArray, prompts
 
     value, low, high = (float(special.expit(end)) for end in interval(0))
     method = f"{MODEL}; prompt-robust (sandwich) interval"
+    controlled = Estimate(value, low, high, len(mean), method)
+    if np.ptp(mean) == 0:
+        # Equal verdicts leave no residual; Wilson still says how little few prompts prove.
+        controlled = wilson(float(mean.sum()), len(mean), "win rate of equal verdicts; Wilson score interval")
     slope = Estimate(*interval(1), len(mean), method) if design.shape[1] == 2 else unknown(method)
-    return LengthEffect(longer, Estimate(value, low, high, len(mean), method), slope)
+    return LengthEffect(longer, controlled, slope)
 
 
 def fractional_logit(design: FloatArray, outcome: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -46,6 +46,8 @@ class FakeInference(inference_pb2_grpc.InferenceServiceServicer, model_pb2_grpc.
     # Raised instead of an answer, for as many calls as there are entries.
     errors: list[LimaError] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    # Set with the first question.
+    busy: asyncio.Event = field(default_factory=asyncio.Event)
     at_once: int = 0
     most_at_once: int = 0
 
@@ -80,6 +82,7 @@ class FakeInference(inference_pb2_grpc.InferenceServiceServicer, model_pb2_grpc.
     @asynccontextmanager
     async def _at_work(self, question: str) -> AsyncIterator[None]:
         self.asked.append(question)
+        self.busy.set()
         if self.errors:
             raise self.errors.pop(0)
         self.at_once += 1

@@ -174,6 +174,16 @@ async def test_a_judge_that_is_not_there_fails_the_run_and_the_next_run_continue
     assert results.pairs[0].wins == 4
 
 
+async def test_a_study_deleted_while_it_is_judged_ends_the_run(judging: Judging) -> None:
+    judging.fake.latency = 0.3
+    study = await make(judging, "deleted")
+    operation = await judging.judging.RunStudy(judging_pb2.RunStudyRequest(name=study))
+    await judging.fake.busy.wait()
+    await judging.judging.DeleteStudy(judging_pb2.DeleteStudyRequest(name=study))
+    with pytest.raises(NotFound, match="deleted"):
+        await judging.finished(operation)
+
+
 async def test_a_limit_stops_the_run_and_says_so(judging: Judging) -> None:
     study = await make(judging, "limited", limits=study_pb2.Limits(max_cost_usd=0.03))
     await judging.run(study)
