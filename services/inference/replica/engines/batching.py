@@ -22,6 +22,7 @@ from services.inference.replica.engines.decoder import Decoder
 from services.inference.replica.engines.jobs import GenerationJob, Job, ScoringJob
 from services.inference.replica.engines.linear import MIN_ROWS
 from services.inference.replica.engines.sampler import Drawer, draw
+from services.inference.replica.engines.scoring import continued, token_scores
 from services.inference.replica.engines.slots import CHUNK, SlotTable
 from services.inference.sampling import Sampling
 
@@ -194,7 +195,7 @@ class BatchingEngine:
         hidden = None
         if job.run < len(job.prompt):
             part = job.prompt[job.run : min(job.run + CHUNK, len(job.prompt))]
-            hidden = self._run_tokens(job.slot.index, job.run, part)
+            hidden = self._decoder.prefill(self._cache, job.slot.index, job.run, part)
             job.run += len(part)
             job.slot.known.extend(part)
             self._load.prompt_tokens += len(part)
@@ -202,7 +203,7 @@ class BatchingEngine:
             return
         if isinstance(job, GenerationJob):
             assert hidden is not None
-            self._draw([job], self._logits(hidden[-1:]))
+            self._draw([job], self._decoder.logits(hidden[-1:]))
         elif isinstance(job, ScoringJob):
             self._score(job)
 
@@ -214,16 +215,6 @@ class BatchingEngine:
         job.slot.known = source.known[:length]
         job.run = length
         self._load.reused_tokens += length
-
-    def _run_tokens(self, slot: int, start: int, tokens: Sequence[int]) -> torch.Tensor:
-        """[tokens, hidden]. A lone token gets a neighbour, whose place in the cache is written over later."""
-        padded = [*tokens, *[0] * (MIN_ROWS - len(tokens))]
-        return self._decoder.prefill(self._cache, slot, start, torch.tensor(padded))[: len(tokens)]
-
-    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[rows, vocabulary] for any number of rows."""
-        padded = hidden if len(hidden) >= MIN_ROWS else hidden.repeat(MIN_ROWS, 1)
-        return self._decoder.logits(padded)[: len(hidden)]
 
     def _decode_once(self) -> None:
         jobs = {
@@ -280,26 +271,10 @@ class BatchingEngine:
             inputs = (job.first, *continuation[:-1])
             if inputs not in rows:
                 rows.clear()
-                rows[inputs] = self._hidden_of(job.slot.index, len(job.prompt), inputs)
-            scores.append(self._token_scores(rows[inputs], continuation))
+                rows[inputs] = continued(self._decoder, self._cache, job.slot.index, len(job.prompt), inputs)
+            scores.append(token_scores(self._decoder, rows[inputs], continuation))
         self._leave(job)
         self._post(job.loop, lambda: None if job.result.done() else job.result.set_result(scores))
-
-    def _hidden_of(self, slot: int, start: int, inputs: Sequence[int]) -> torch.Tensor:
-        parts = [
-            self._run_tokens(slot, start + offset, inputs[offset : offset + CHUNK])
-            for offset in range(0, len(inputs), CHUNK)
-        ]
-        return torch.cat(parts)
-
-    def _token_scores(self, hidden: torch.Tensor, tokens: Sequence[int]) -> TokenScores:
-        logprobs: list[float] = []
-        for offset in range(0, len(tokens), CHUNK):
-            logits = self._logits(hidden[offset : offset + CHUNK])
-            wanted = torch.tensor(tokens[offset : offset + CHUNK])[:, None]
-            chosen = logits.gather(1, wanted)[:, 0] - logits.logsumexp(dim=-1)
-            logprobs.extend(chosen.tolist())
-        return TokenScores(tuple(tokens), tuple(logprobs))
 
     def _post(self, loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
         self._deliveries.append((loop, call))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import math
 import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from safetensors import safe_open
 from transformers import AutoConfig, PretrainedConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from services.inference.replica.engines.linear import BlockedLinear, probe_block_size
+from services.inference.replica.engines.linear import MIN_ROWS, BlockedLinear, probe_block_size
 
 WIDTH_STEP = 64
 SUPPORTED = ("llama", "mistral", "qwen2", "qwen3")
@@ -163,11 +164,17 @@ class Decoder:
         return torch.cat([block.index_select(1, token_ids) for block in self.head.blocks]).t().contiguous()
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[rows >= 2, hidden] -> [rows, vocabulary]."""
-        return self.head(F.rms_norm(hidden, (self.shape.hidden,), self.final_norm, self.shape.epsilon))
+        """[rows, hidden] -> [rows, vocabulary]."""
+        padded = hidden if len(hidden) >= MIN_ROWS else hidden.repeat(MIN_ROWS, 1)
+        normed = F.rms_norm(padded, (self.shape.hidden,), self.final_norm, self.shape.epsilon)
+        return self.head(normed)[: len(hidden)]
 
-    def prefill(self, cache: Cache, slot: int, start: int, token_ids: torch.Tensor) -> torch.Tensor:
-        """Runs tokens [rows >= 2] of one slot at positions start, start + 1, ...; returns hidden [rows, hidden]."""
+    def prefill(self, cache: Cache, slot: int, start: int, tokens: Sequence[int]) -> torch.Tensor:
+        """Runs tokens of one slot at positions start, start + 1, ...; returns hidden [tokens, hidden].
+
+        A lone token gets a neighbour, whose place in the cache is written over later.
+        """
+        token_ids = torch.tensor([*tokens, *[0] * (MIN_ROWS - len(tokens))])
         rows = len(token_ids)
         end = start + rows
         mask = torch.ones(rows, end, dtype=torch.bool).tril_(diagonal=start)
@@ -187,7 +194,7 @@ class Decoder:
                 enable_gqa=self.shape.heads != self.shape.kv_heads,
             )
             hidden = self._finish(layer, hidden, attended[0].transpose(0, 1))
-        return hidden
+        return hidden[: len(tokens)]
 
     def decode(self, cache: Cache, token_ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """One token for each of the first `rows` slots: [rows >= 2] ids and positions -> hidden [rows, hidden]."""
