@@ -1,9 +1,10 @@
 """How long the console's pages take, with a dataset of 10,000 examples and a study of 1,000,000 verdicts behind them.
 
-    python -m benchmarks.console_latency [--examples 10000] [--verdicts 1000000] [--visitors 4] [--rounds 20] [--record]
+    python -m benchmarks.console_latency [--examples 10000] [--verdicts 1000000] [--visitors 4] [--rounds 20]
+                                           [--think 0.25] [--record]
 
 Curation, inference, judging, the console and an S3 server are processes of their own; visitors are HTTP clients in
-this one, each of which reads a page, then the next. `value` is the 95th percentile over all pages of the time to the
+this one, each of which reads a page, thinks a little (far less than a person), then opens the next. `value` is the 95th percentile over all pages of the time to the
 last byte of a page; each page has its own in the details. The target of 100 ms stands in the place of a peer: none of
 the annotation tools named in the design pages serves these pages. Parts that a page fetches after it is there (the
 results of a study, which are computed from every verdict) are timed apart.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import re
 import sqlite3
 import tempfile
@@ -50,6 +52,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--examples", type=int, default=10_000)
     parser.add_argument("--verdicts", type=int, default=1_000_000)
     parser.add_argument("--visitors", type=int, default=4)
+    parser.add_argument("--think", type=float, default=0.25, help="mean seconds between two pages of a visitor")
     parser.add_argument("--rounds", type=int, default=20)
 
 
@@ -177,6 +180,7 @@ async def visit(
 ) -> dict[str, list[float]]:
     """Seconds of every request by page. Each visitor signs in as somebody of their own."""
     waits: dict[str, list[float]] = defaultdict(list)
+    draws = random.Random(0)
 
     async def visitor(number: int, rounds: int) -> None:
         async with httpx.AsyncClient(base_url=url, timeout=60, headers={"accept": "text/html"}) as client:
@@ -187,6 +191,7 @@ async def visit(
                     answer = await client.get(page, follow_redirects=True)
                     waits[page].append(time.perf_counter() - began)
                     answer.raise_for_status()
+                    await asyncio.sleep(draws.uniform(0, 2 * arguments.think))
 
     # The first visit of a page compiles its template; it is not what people meet.
     await visitor(0, rounds=1)
@@ -239,6 +244,7 @@ def summary(waits: dict[str, list[float]], filled: dict[str, Any], arguments: ar
             },
             "requests": len(every),
             "visitors": arguments.visitors,
+            "think_seconds": arguments.think,
             "examples": filled["examples"],
             "verdicts": filled["verdicts"],
         },

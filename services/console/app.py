@@ -15,6 +15,7 @@ from services.console.pages import PAGES
 from services.console.runs import RunShelf
 from services.console.sessions import SessionKeeper
 from services.console.statics import CachedFiles
+from services.console.tasks import TaskBoard
 from services.shared.rpc.principal import Principal
 
 # From a bearer token to whose it is. Raises Unauthenticated.
@@ -41,6 +42,7 @@ class Resources:
 
     backends: Backends
     runs: RunShelf
+    tasks: TaskBoard
     ledger: InvitationLedger
 
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import time
 from dataclasses import dataclass
 
 import grpc
@@ -15,6 +16,8 @@ from services.console.backends import PAGE_SECONDS, Backends
 from services.shared.errors import NotFound
 
 CODE_LENGTH = 10
+# A new study is in the list after at most this long.
+FRESH_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -41,42 +44,62 @@ def code_of(secret: bytes, study: str) -> str:
     return base64.b32encode(digest).decode().lower()[:CODE_LENGTH]
 
 
-async def list_tasks(backends: Backends, secret: bytes) -> list[Task]:
-    """The studies with work for people, oldest first."""
-    found: list[study_pb2.Study] = []
-    token = ""
-    while True:
-        request = judging_pb2.ListStudiesRequest(page_size=200, page_token=token)
-        answer = await backends.judging.ListStudies(request, timeout=PAGE_SECONDS)
-        found.extend(study for study in answer.studies if study.spec.HasField("human"))
-        token = answer.next_page_token
-        if not token:
-            break
-    found.sort(key=lambda study: (study.create_time.ToNanoseconds(), study.name))
-    return [Task(code_of(secret, study.name), study.name, study.spec.protocol) for study in found]
+class TaskBoard:
+    """The studies with work for people. Listing is dear where verdicts are many, so a list is shown for a while."""
 
+    def __init__(self, backends: Backends, secret: bytes) -> None:
+        self._backends = backends
+        self._secret = secret
+        self._listed: tuple[float, list[Task]] = (float("-inf"), [])
+        self._listing = asyncio.Lock()
 
-async def task_of(backends: Backends, secret: bytes, code: str) -> Task:
-    for task in await list_tasks(backends, secret):
-        if hmac.compare_digest(task.code.encode(), code.encode()):
-            return task
-    raise NotFound("task", code, remedy="choose one from the list of tasks")
+    async def all(self) -> list[Task]:
+        """Oldest first, at most FRESH_SECONDS old."""
+        async with self._listing:
+            when, tasks = self._listed
+            if time.monotonic() - when > FRESH_SECONDS:
+                tasks = await self._list()
+                self._listed = (time.monotonic(), tasks)
+            return tasks
 
+    async def find(self, code: str) -> Task:
+        """The task of a code, which stands for its study for ever. Raises NotFound."""
+        task = _named(code, self._listed[1])
+        if task is None:
+            self._listed = (float("-inf"), [])
+            task = _named(code, await self.all())
+        if task is None:
+            raise NotFound("task", code, remedy="choose one from the list of tasks")
+        return task
 
-async def waiting_tasks(
-    backends: Backends, secret: bytes, annotator: str
-) -> list[tuple[Task, judging_pb2.AnnotatorProgress]]:
-    """Every study for people with how far this annotator is in it."""
-    tasks = await list_tasks(backends, secret)
+    async def waiting(self, annotator: str) -> list[tuple[Task, judging_pb2.AnnotatorProgress]]:
+        """Every task with how far this annotator is in it."""
+        tasks = await self.all()
+        return list(zip(tasks, await asyncio.gather(*(self._progress(task, annotator) for task in tasks)), strict=True))
 
-    async def progress(task: Task) -> judging_pb2.AnnotatorProgress:
+    async def _list(self) -> list[Task]:
+        found: list[study_pb2.Study] = []
+        token = ""
+        while True:
+            request = judging_pb2.ListStudiesRequest(page_size=200, page_token=token)
+            answer = await self._backends.judging.ListStudies(request, timeout=PAGE_SECONDS)
+            found.extend(study for study in answer.studies if study.spec.HasField("human"))
+            token = answer.next_page_token
+            if not token:
+                break
+        found.sort(key=lambda study: (study.create_time.ToNanoseconds(), study.name))
+        return [Task(code_of(self._secret, study.name), study.name, study.spec.protocol) for study in found]
+
+    async def _progress(self, task: Task, annotator: str) -> judging_pb2.AnnotatorProgress:
         request = judging_pb2.GetAnnotatorProgressRequest(parent=task.study, annotator=annotator)
         try:
-            answer: judging_pb2.AnnotatorProgress = await backends.annotation.GetAnnotatorProgress(
+            answer: judging_pb2.AnnotatorProgress = await self._backends.annotation.GetAnnotatorProgress(
                 request, timeout=PAGE_SECONDS
             )
             return answer
         except grpc.aio.AioRpcError:
             return judging_pb2.AnnotatorProgress()
 
-    return list(zip(tasks, await asyncio.gather(*map(progress, tasks)), strict=True))
+
+def _named(code: str, tasks: list[Task]) -> Task | None:
+    return next((task for task in tasks if hmac.compare_digest(task.code.encode(), code.encode())), None)

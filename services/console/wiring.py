@@ -13,6 +13,7 @@ from services.console.backends import Backends
 from services.console.config import ConsoleSettings
 from services.console.invitations import MIGRATIONS, InvitationLedger
 from services.console.runs import RunShelf
+from services.console.tasks import TaskBoard
 from services.shared.database import Database
 from services.shared.objects import ObjectStore
 from services.shared.rpc.client import connect
@@ -34,7 +35,9 @@ async def open_resources(settings: ConsoleSettings) -> AsyncIterator[Resources]:
             await stack.enter_async_context(connect(address, token, settings=settings)) for address in addresses
         ]
         store = await asyncio.to_thread(ObjectStore.from_settings, settings)
-        yield Resources(Backends.over(curation, inference, judging, store), RunShelf(store), InvitationLedger(database))
+        backends = Backends.over(curation, inference, judging, store)
+        tasks = TaskBoard(backends, settings.secret())
+        yield Resources(backends, RunShelf(store), tasks, InvitationLedger(database))
 
 
 def console(settings: ConsoleSettings) -> FastAPI:

@@ -14,7 +14,7 @@ from services.console.answers import calls, done
 from services.console.backends import PAGE_SECONDS, WRITE_SECONDS, Backends
 from services.console.catalogue import catalogue
 from services.console.sessions import Permission, Session
-from services.console.tasks import Task, task_of, waiting_tasks
+from services.console.tasks import Task, TaskBoard
 from services.console.views import last_part, page
 from services.shared.errors import Conflict, FailedPrecondition, InvalidInput, NotFound
 
@@ -27,7 +27,8 @@ LONGEST_SECONDS = 24 * 3600.0
 
 async def chosen_task(request: Request, code: str) -> Task:
     """The task that the path's code stands for. Raises NotFound."""
-    return await task_of(request.app.state.resources.backends, request.app.state.doors.secret, code)
+    board: TaskBoard = request.app.state.resources.tasks
+    return await board.find(code)
 
 
 ChosenTask = Annotated[Task, Depends(chosen_task)]
@@ -36,9 +37,7 @@ ChosenTask = Annotated[Task, Depends(chosen_task)]
 @router.get("/annotate")
 async def tasks(request: Request, session: Annotator) -> Response:
     async with calls():
-        waiting = await waiting_tasks(
-            request.app.state.resources.backends, request.app.state.doors.secret, session.name
-        )
+        waiting = await request.app.state.resources.tasks.waiting(session.name)
     return page(request, "annotate_tasks.html", waiting=waiting)
 
 

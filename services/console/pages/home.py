@@ -21,7 +21,7 @@ from services.console.gathering import settle
 from services.console.pages.authoring import COLLECTION
 from services.console.runs import ENDED
 from services.console.sessions import Permission, Session
-from services.console.tasks import Task, waiting_tasks
+from services.console.tasks import Task, TaskBoard
 from services.console.views import last_part, page
 
 router = APIRouter()
@@ -78,8 +78,8 @@ async def home_part(request: Request) -> Response:
 
 async def _values(request: Request, session: Session) -> dict[str, Any]:
     backends: Backends = request.app.state.resources.backends
-    secret: bytes = request.app.state.doors.secret
-    waiting = _waiting(backends, secret, session) if session.may(Permission.TASKS) else _nothing()
+    tasks: TaskBoard = request.app.state.resources.tasks
+    waiting = _waiting(backends, tasks, session) if session.may(Permission.TASKS) else _nothing()
     if not session.may(Permission.READ):
         return {"stages": [], "work": [], "runs": [], "waiting": await waiting}
     stages, work, runs, waits = await asyncio.gather(
@@ -156,10 +156,10 @@ def _work_of(service: str, operation: operations_pb2.Operation) -> Work:
     )
 
 
-async def _waiting(backends: Backends, secret: bytes, session: Session) -> Waiting:
+async def _waiting(backends: Backends, board: TaskBoard, session: Session) -> Waiting:
     queues, tasks, quotas = await asyncio.gather(
         settle("queues", backends.review.ListQueues(review_pb2.ListQueuesRequest(), timeout=PAGE_SECONDS)),
-        settle("tasks", waiting_tasks(backends, secret, session.name)),
+        settle("tasks", board.waiting(session.name)),
         settle(
             "quotas",
             backends.authoring.GetAuthoringProgress(
