@@ -4,10 +4,11 @@
                                            [--think 0.25] [--record]
 
 Curation, inference, judging, the console and an S3 server are processes of their own; visitors are HTTP clients in
-this one, each of which reads a page, thinks a little (far less than a person), then opens the next. `value` is the 95th percentile over all pages of the time to the
-last byte of a page; each page has its own in the details. The target of 100 ms stands in the place of a peer: none of
-the annotation tools named in the design pages serves these pages. Parts that a page fetches after it is there (the
-results of a study, which are computed from every verdict) are timed apart.
+this one, each of which reads a page, thinks a little (far less than a person), then opens the next. `value` is the
+95th percentile over all pages of the time to the last byte of a page; each page has its own in the details. The
+target of 100 ms stands in the place of a peer: none of the annotation tools named in the design pages serves these
+pages. Parts that a page fetches after it is there (the results of a study, which are computed from every verdict)
+are timed apart.
 """
 
 from __future__ import annotations
