@@ -14,7 +14,6 @@ from services.cli.help import with_examples
 from services.cli.output import JsonOption, emit, message_to_dict, next_commands, note, progress, table
 
 if TYPE_CHECKING:
-
     from services.cli.client import Services
 
 app = typer.Typer(

@@ -26,17 +26,16 @@ class Component:
     needs: tuple[str, ...]
     command: Callable[[StackLayout, StackFile], list[str]]
     port: Callable[[Ports], int]
-    # Speaks grpc.health.v1; the others are ready when their port answers.
-    grpc_health: bool = False
+    # What must hold besides a port that answers.
+    check: Callable[[StackLayout, Ports], bool] = lambda layout, ports: True
     # How long it may take to come up, and to go.
     seconds: float = 60.0
     patience: float = 10.0
+    # Times it is launched before its end while starting is believed.
+    launches: int = 1
 
-    def is_ready(self, ports: Ports) -> bool:
-        port = self.port(ports)
-        if not accepts(port):
-            return False
-        return grpc_serving(port) if self.grpc_health else True
+    def is_ready(self, layout: StackLayout, ports: Ports) -> bool:
+        return accepts(self.port(ports)) and self.check(layout, ports)
 
 
 def accepts(port: int) -> bool:
@@ -47,16 +46,31 @@ def accepts(port: int) -> bool:
         return False
 
 
-def grpc_serving(port: int) -> bool:
-    import grpc
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
+def serving(port: Callable[[Ports], int]) -> Callable[[StackLayout, Ports], bool]:
+    """A check that a gRPC service says of itself that it serves (grpc.health.v1)."""
 
-    with grpc.insecure_channel(f"{LOOPBACK}:{port}") as channel:
+    def check(layout: StackLayout, ports: Ports) -> bool:
+        import grpc
+        from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+        with grpc.insecure_channel(f"{LOOPBACK}:{port(ports)}") as channel:
+            try:
+                reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1)
+            except grpc.RpcError:
+                return False
+        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+    return check
+
+
+def raylet_answers(layout: StackLayout, ports: Ports) -> bool:
+    """Ray's port answers before its node has joined; a program that connects in between fails."""
+    with socket.socket(socket.AF_UNIX) as probe:
         try:
-            reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1)
-        except grpc.RpcError:
+            probe.connect(str(layout.ray_temp / "session_latest" / "sockets" / "raylet"))
+        except OSError:
             return False
-    return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+    return True
 
 
 def environment(layout: StackLayout, stack: StackFile) -> dict[str, str]:
@@ -164,9 +178,23 @@ COMPONENTS: dict[str, Component] = {
     component.name: component
     for component in (
         Component("object-store", (), object_store_command, lambda ports: ports.object_store),
-        Component("ray", (), ray_command, lambda ports: ports.ray, seconds=120, patience=0),
         Component(
-            "curation", ("object-store",), module("services.curation"), lambda ports: ports.curation, grpc_health=True
+            "ray",
+            (),
+            ray_command,
+            lambda ports: ports.ray,
+            check=raylet_answers,
+            seconds=180,
+            patience=0,
+            # It gives its own parts 30 s, which a busy laptop may not keep.
+            launches=3,
+        ),
+        Component(
+            "curation",
+            ("object-store",),
+            module("services.curation"),
+            lambda ports: ports.curation,
+            check=serving(lambda ports: ports.curation),
         ),
         Component(
             "replica",
@@ -181,10 +209,14 @@ COMPONENTS: dict[str, Component] = {
             ("object-store",),
             module("services.inference"),
             lambda ports: ports.inference,
-            grpc_health=True,
+            check=serving(lambda ports: ports.inference),
         ),
         Component(
-            "judging", ("object-store",), module("services.judging"), lambda ports: ports.judging, grpc_health=True
+            "judging",
+            ("object-store",),
+            module("services.judging"),
+            lambda ports: ports.judging,
+            check=serving(lambda ports: ports.judging),
         ),
         Component("console", ("object-store",), module("services.console"), lambda ports: ports.console),
     )

@@ -144,7 +144,7 @@ class Stack:
             process.stop_by_argument(str(self.layout.ray_temp))
         for need in component.needs:
             self.wait(COMPONENTS[need], stack)
-        if component.is_ready(stack.ports):
+        if component.is_ready(self.layout, stack.ports):
             raise FailedPrecondition(
                 f"port {component.port(stack.ports)} ({component.name}) on 127.0.0.1 is taken by another program",
                 remedy="end that program, or: lima down, then lima up --port-base 7500",
@@ -156,9 +156,13 @@ class Stack:
 
     def wait(self, component: Component, stack: StackFile) -> None:
         deadline = time.monotonic() + component.seconds
-        while not component.is_ready(stack.ports):
+        launches = component.launches
+        while not component.is_ready(self.layout, stack.ports):
             if self.process_file(component.name).find() is None:
-                self.fail(component, "ended while it started")
+                launches -= 1
+                if not launches:
+                    self.fail(component, "ended while it started")
+                self.launch(component, stack)
             if time.monotonic() > deadline:
                 self.fail(component, f"was not ready after {component.seconds:.0f} s")
             time.sleep(POLL_SECONDS)
@@ -172,7 +176,7 @@ class Stack:
 
     def component_status(self, component: Component, stack: StackFile | None) -> ComponentStatus:
         running = self.process_file(component.name).find()
-        ready = running is not None and stack is not None and component.is_ready(stack.ports)
+        ready = running is not None and stack is not None and component.is_ready(self.layout, stack.ports)
         return ComponentStatus(
             name=component.name,
             state="ready" if ready else "stopped" if running is None else "starting",
