@@ -38,9 +38,10 @@ def _pool_of(pool: Any, connection: Any, send_seconds: float) -> Any:
     """urllib3 sends a body under the short connect timeout; a busy store may take longer to take a part in."""
 
     class PatientConnection(connection):  # type: ignore[misc]
-        def connect(self) -> None:
-            super().connect()
-            self.sock.settimeout(send_seconds)
+        def send(self, data: Any) -> None:
+            if self.sock is not None:
+                self.sock.settimeout(send_seconds)
+            super().send(data)
 
     class PatientPool(pool):  # type: ignore[misc]
         ConnectionCls = PatientConnection

@@ -333,8 +333,8 @@ def test_a_store_that_is_slow_to_take_an_upload_is_waited_for(settings: Settings
         store = changed(
             settings, object_store_endpoint=endpoint, object_store_connect_seconds=0.2, object_store_attempts=1
         )
-        store.put_bytes("large", LARGE[: 8 << 20])
-        assert store.get_bytes("large") == LARGE[: 8 << 20]
+        store.put_bytes("large", LARGE[: 16 << 20])
+        assert store.get_bytes("large") == LARGE[: 16 << 20]
 
 
 def test_a_replaced_object_is_never_read_as_a_mixture(object_store: ObjectStore) -> None:
