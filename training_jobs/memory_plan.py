@@ -22,8 +22,10 @@ LOSS_ROWS = 256
 LOSS_COPIES = 3
 # DeepSpeed's default bucket, in elements: one for reduction; stage 3 has another to gather into.
 BUCKET_ELEMENTS = 500_000_000
-# The CUDA context, the allocator's slack and NCCL's buffers; a CPU process has none of the three.
+# The CUDA context, the allocator's slack and NCCL's buffers; not measured yet.
 GPU_OVERHEAD_BYTES = 3_000_000_000
+# The same of a CPU process: what benchmarks.train_memory measured above the rest, whatever the model's size.
+CPU_OVERHEAD_BYTES = 80_000_000
 # An H100's dense bf16 rate, and the share of it that a well-fed run reaches.
 GPU_FLOPS = 989e12
 UTILISATION = 0.4
@@ -82,8 +84,7 @@ def plan(
         element = _element(spec)
         buckets = min(BUCKET_ELEMENTS, count) * (2 if _stage(spec) == 3 else 1)
         device["buckets"] = float(buckets * element)
-    if compute.gpus_per_worker:
-        device["overhead"] = float(GPU_OVERHEAD_BYTES)
+    device["overhead"] = float(GPU_OVERHEAD_BYTES if compute.gpus_per_worker else CPU_OVERHEAD_BYTES)
     flop = 6.0 * count * tokens * spec.recipe.epochs
     gpu_hours = flop / (GPU_FLOPS * UTILISATION) / 3600 if compute.gpus_per_worker else None
     passes = max(1, -(-tokens * spec.recipe.batch_size // examples // compute.workers // compute.micro_batch_tokens))

@@ -232,11 +232,11 @@ def small_model(tmp_path: Path) -> Path:
 def test_a_plan_says_whether_it_fits_and_what_would(tmp_path: Path) -> None:
     spec = parse_spec({**MINIMAL, "base_model": str(small_model(tmp_path)), "compute": {"micro_batch_tokens": 65536}})
     assert plan_report(spec, Settings(), "80GB").fits
-    tight = plan_report(spec, Settings(), "100MB")
+    tight = plan_report(spec, Settings(), "200MB")
     assert not tight.fits
     assert "compute.micro_batch_tokens = 2048" in tight.advice
     with pytest.raises(FailedPrecondition, match="are there") as caught:
-        refuse_what_cannot_fit(spec, json.loads((tmp_path / "config.json").read_text()), 100e6)
+        refuse_what_cannot_fit(spec, json.loads((tmp_path / "config.json").read_text()), 200e6)
     assert "compute.micro_batch_tokens = 2048" in caught.value.remedy
 
 
