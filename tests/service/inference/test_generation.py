@@ -9,6 +9,7 @@ import pytest
 
 from lima.inference.v1 import inference_pb2, sampling_pb2
 from services.inference.admission import Admission
+from services.inference.replica.model import ServedModel
 from services.shared.errors import InvalidInput, LimaError, ResourceExhausted, Unavailable
 from services.shared.rpc.status import to_error
 from tests.service.inference.conftest import Stack
@@ -25,6 +26,12 @@ async def refusal(call: object) -> LimaError:
     with pytest.raises(grpc.RpcError) as refused:
         await call  # type: ignore[misc]
     return to_error(refused.value)
+
+
+async def until_idle(model: ServedModel) -> None:
+    async with asyncio.timeout(60):
+        while model.engine.load().active:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 async def test_the_same_seed_gives_the_same_text_in_every_form(ready: Stack) -> None:
@@ -104,11 +111,7 @@ async def test_cancelling_a_stream_frees_the_slot(ready: Stack) -> None:
     await call.read()
     assert model.engine.load().active == 1
     call.cancel()
-    for _ in range(100):
-        if model.engine.load().active == 0:
-            break
-        await asyncio.sleep(0.02)
-    assert model.engine.load().active == 0
+    await until_idle(model)
     assert model.engine.load().tokens_drawn < 450
 
 
@@ -162,11 +165,7 @@ async def test_a_deadline_ends_the_work_behind_it(ready: Stack) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         await ready.generation.Chat(request, timeout=0.1)
     assert refused.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    for _ in range(100):
-        if model.engine.load().active == 0:
-            break
-        await asyncio.sleep(0.02)
-    assert model.engine.load().active == 0
+    await until_idle(model)
 
 
 def test_admission_counts_tokens_in_all_and_per_caller() -> None:
