@@ -120,8 +120,9 @@ class Assignments:
             sa.func.count().filter(v.gold_correct.is_(True)),
         ).where(mine)
         free = (
-            sa.select(s.id)
+            sa.select(s.item)
             .where(s.study == spec.name, s.state == "open", s.item.not_in(_judged_by(spec.name, annotator)))
+            .distinct()
             .limit(COUNTED_REMAINING)
         )
         async with self._database.session() as session:

@@ -145,7 +145,9 @@ async def test_a_skipped_item_goes_to_somebody_else(judging: Judging) -> None:
 
 
 async def test_undo_gives_the_item_back(judging: Judging) -> None:
-    study = await study_for_people(judging, "undo")
+    study = await study_for_people(judging, "undo", overlap=2)
+    progress = judging_pb2.GetAnnotatorProgressRequest(parent=study, annotator="ann")
+    assert (await judging.annotation.GetAnnotatorProgress(progress)).remaining == len(PROMPTS)
     undo = judging_pb2.UndoVerdictRequest(parent=study, annotator="ann")
     assert isinstance(await told(judging.annotation.UndoVerdict(undo)), FailedPrecondition)
 
@@ -157,8 +159,9 @@ async def test_undo_gives_the_item_back(judging: Judging) -> None:
     await judging.annotation.SubmitVerdict(verdict(returned, "ann"))
     verdicts = (await judging.judging.ListVerdicts(judging_pb2.ListVerdictsRequest(parent=study))).verdicts
     assert [each.choice for each in verdicts] == [study_pb2.CHOICE_WIN]
-    # The item that was held meanwhile is free for anybody.
-    assert (await assign(judging, study, "bob")).name == second.name
+    # The place that was held meanwhile is free again.
+    assert (await assign(judging, study, "bob")).name == first.name
+    assert (await assign(judging, study, "ann")).name == second.name
 
 
 async def test_gold_items_measure_annotators_and_do_not_count(judging: Judging) -> None:
