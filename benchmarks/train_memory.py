@@ -115,6 +115,7 @@ if __name__ == "__main__":
         parser = argparse.ArgumentParser()
         options(parser)
         chosen = parser.parse_args()
-        print(json.dumps(measure(*chosen.measure, chosen.tokens)))
+        width, layers = chosen.measure
+        print(json.dumps(measure(width, layers, chosen.tokens)))
     else:
         main("train_memory", run, options)
