@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,8 @@ class Cluster:
         self._api = api
         self._client: Any = None
         self._kinds: dict[tuple[str, str], Any] = {}
+        # The library's discovery rebuilds its cache in place, and informers and workers ask from their own threads.
+        self._discovery = threading.RLock()
 
     def list(self, api_version: str, kind: str) -> tuple[list[Manifest], str]:
         """Every object of a kind, and the version to watch from."""
@@ -169,16 +172,19 @@ class Cluster:
     def _kind(self, api_version: str, kind: str) -> Any:
         """The discovered resource; discovery is asked once per kind that exists."""
         key = (api_version, kind)
-        if key not in self._kinds:
-            try:
-                self._kinds[key] = self._dynamic().resources.get(api_version=api_version, kind=kind)
-            except ResourceNotFoundError:
-                raise KindMissing(f"{api_version} {kind}") from None
-        return self._kinds[key]
+        with self._discovery:
+            if key not in self._kinds:
+                try:
+                    self._kinds[key] = self._dynamic().resources.get(api_version=api_version, kind=kind)
+                except ResourceNotFoundError:
+                    raise KindMissing(f"{api_version} {kind}") from None
+            return self._kinds[key]
 
     def _dynamic(self) -> Any:
         # Made at the first request, because it asks the server for its version; a pod must start without one.
-        if self._client is None:
+        with self._discovery:
+            if self._client is not None:
+                return self._client
             # By default discovery is cached in a file that any user of the machine may have put there.
             cache = Path(tempfile.mkdtemp(prefix="lima-discovery-")) / "kinds.json"
             self._client = _dynamic.DynamicClient(self._api, cache_file=str(cache))

@@ -75,6 +75,10 @@ class Informer:
                 if isinstance(error, ApiException) and error.status == 410:
                     self._version = None
                 log.warning("watch interrupted", kind=self._kind, error=str(error)[:200], retry_seconds=pause)
+            except Exception:
+                # A bug must not leave the operator acting on a copy that nobody keeps true.
+                log.exception("watch interrupted by a bug", kind=self._kind, retry_seconds=pause)
+                self._version = None
             self._stop.wait(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
