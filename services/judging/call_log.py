@@ -52,7 +52,8 @@ class CallLog:
         self._database = database
         self._study = study
         self._judge = judge
-        self._queue: asyncio.Queue[_Entry] = asyncio.Queue()
+        # None asks the writer to end.
+        self._queue: asyncio.Queue[_Entry | None] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> CallLog:
@@ -60,9 +61,10 @@ class CallLog:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        # What was handed over is written before the run ends, whatever ended it.
         assert self._writer is not None
-        self._writer.cancel()
-        await asyncio.gather(self._writer, return_exceptions=True)
+        self._queue.put_nowait(None)
+        await asyncio.shield(self._writer)
 
     async def cached(self, question: Question) -> Answer | None:
         query = sa.select(t.calls).where(t.calls.c.key == question.key)
@@ -86,10 +88,15 @@ class CallLog:
         await written
 
     async def _write_forever(self) -> None:
-        while True:
-            entries = [await self._queue.get()]
+        ended = False
+        while not ended:
+            found = [await self._queue.get()]
             while not self._queue.empty():
-                entries.append(self._queue.get_nowait())
+                found.append(self._queue.get_nowait())
+            ended = None in found
+            entries = [entry for entry in found if entry is not None]
+            if not entries:
+                continue
             failure: Exception | None = None
             try:
                 await self._write(entries)

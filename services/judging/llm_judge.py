@@ -85,15 +85,24 @@ class LlmJudge:
         todo = iter(owed)
         done = len(asks) - len(owed)
         async with CallLog(self._repository.database, self._spec.name, self._judge.name) as log:
+            stopped: list[LimitReached] = []
 
             async def work() -> None:
                 nonlocal done
                 for ask in todo:
-                    await self._judge_one(ask, model, log)
+                    try:
+                        await self._judge_one(ask, model, log)
+                    except LimitReached as reached:
+                        # The others finish what they have asked: it is paid for.
+                        stopped.append(reached)
+                    if stopped:
+                        return
                     done += 1
                     await report(done, len(asks), self.counts)
 
             await _all_or_first_error(work, min(self._judge.concurrency, len(owed)))
+            if stopped:
+                raise stopped[0]
 
     async def _judge_one(self, ask: Ask, model: ResolvedModel, log: CallLog) -> None:
         """Get one verdict on disk, whatever its state."""
