@@ -19,7 +19,7 @@ from training_jobs.spec import load_spec
 
 def main(rank: int, world: int, store: str, specs: list[str]) -> None:
     dist.init_process_group(
-        "gloo", store=dist.FileStore(store, world), rank=rank, world_size=world, timeout=timedelta(seconds=120)
+        "gloo", store=dist.FileStore(store, world), rank=rank, world_size=world, timeout=timedelta(seconds=600)
     )
     for path in specs:
         worker.train(load_spec(Path(path)), Settings(), zero_engine)

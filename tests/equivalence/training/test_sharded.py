@@ -37,7 +37,7 @@ def run_on_ranks(laboratory: Laboratory, specs: list[Path]) -> None:
         for rank in range(RANKS)
     ]
     try:
-        outputs = [rank.communicate(timeout=240)[0] for rank in ranks]
+        outputs = [rank.communicate(timeout=900)[0] for rank in ranks]
     finally:
         for rank in ranks:
             rank.kill()
