@@ -12,8 +12,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Ours: twice the paper's rate for a model this small. Five times as much, without warm-up, undid SmolLM2 within
     # three steps (loss from 3.7 to 4.9).
     "lima-135m": {
-        "learning_rate": 2e-5,
-        "final_learning_rate": 2e-6,
+        "learning_rate": 1e-4,
+        "final_learning_rate": 1e-5,
         "residual_dropout": {"top": 0.2},
     },
     # Stanford Alpaca's published hyper-parameters, for the baseline on its 52,000 examples.
