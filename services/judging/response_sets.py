@@ -36,7 +36,9 @@ def read_responses(store: ObjectStore, uri: str, field: str) -> Iterator[Respons
 
 def _parse(line: bytes, uri: str, number: int, field: str) -> Response:
     try:
-        return Response.model_validate_json(line)
+        response = Response.model_validate_json(line)
+        # A model may say anything, but neither another model's prompt nor PostgreSQL's text holds NUL.
+        return response.model_copy(update={"response": response.response.replace("\0", "\N{REPLACEMENT CHARACTER}")})
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(map(str, problem["loc"])) or "line"
