@@ -72,7 +72,8 @@ async def _answer_all(stack: ServingStack, texts: list[str], tokens: int) -> flo
     requests = [inference_pb2.GenerateRequest(model="model", prompt=text, sampling=sampling) for text in texts]
     begin = time.perf_counter()
     replies = await asyncio.gather(*(stub.Generate(request, timeout=600) for request in requests))
-    return sum(reply.usage.completion_tokens for reply in replies) / (time.perf_counter() - begin)
+    tokens_made: int = sum(reply.usage.completion_tokens for reply in replies)
+    return tokens_made / (time.perf_counter() - begin)
 
 
 def load_peer(folder: Path) -> tuple[Any, Any]:
