@@ -31,6 +31,8 @@ class Component:
     # How long it may take to come up, and to go.
     seconds: float = 60.0
     patience: float = 10.0
+    # A component in which its server lives on when its own program is killed.
+    host: str = ""
     # Times it is launched before its end while starting is believed.
     launches: int = 1
 
@@ -201,6 +203,7 @@ COMPONENTS: dict[str, Component] = {
             ("object-store", "ray"),
             module("services.inference.replica"),
             lambda ports: ports.replica,
+            host="ray",
             seconds=180,
             patience=0,
         ),

@@ -144,7 +144,8 @@ class Stack:
             process.stop_by_argument(str(self.layout.ray_temp))
         for need in component.needs:
             self.wait(COMPONENTS[need], stack)
-        if component.is_ready(self.layout, stack.ports):
+        lives_on = bool(component.host) and self.process_file(component.host).find() is not None
+        if component.is_ready(self.layout, stack.ports) and not lives_on:
             raise FailedPrecondition(
                 f"port {component.port(stack.ports)} ({component.name}) on 127.0.0.1 is taken by another program",
                 remedy="end that program, or: lima down, then lima up --port-base 7500",
