@@ -25,8 +25,9 @@ OPEN_MILLISECONDS = 60_000
 Visit = Callable[[Role], Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
+    """Ends with this package: while Playwright is open its event loop runs in this thread, and no other test gets one."""
     path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if path is None:
         pytest.skip(f"no browser here: none of {', '.join(CHROMIUM_NAMES)} is installed (apt-get install chromium)")
@@ -37,7 +38,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(chromium: Browser, tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server) -> Iterator[Stack]:
     settings = Settings(
         state_dir=tmp_path_factory.mktemp("console"),
@@ -53,7 +54,7 @@ def stack(chromium: Browser, tmp_path_factory: pytest.TempPathFactory, s3_server
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def scene(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Scene:
     """Something at every stage of the loop."""
     seeding.authored_corpus(stack, "written", 12, tmp_path_factory.mktemp("corpus") / "written")
@@ -65,7 +66,7 @@ def scene(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return Scene(dataset.name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cookies(chromium: Browser, stack: Stack) -> Callable[[Role], StorageState]:
     """The session of somebody with a role, who came in once for all tests."""
 
