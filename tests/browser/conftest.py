@@ -27,7 +27,7 @@ Visit = Callable[[Role], Page]
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """Ends with this package: while Playwright is open its event loop runs in this thread, and no other test gets one."""
+    """Ends with this package: while Playwright is open its event loop runs in this thread; no other test gets one."""
     path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if path is None:
         pytest.skip(f"no browser here: none of {', '.join(CHROMIUM_NAMES)} is installed (apt-get install chromium)")
