@@ -28,6 +28,7 @@ from services.shared.records import Example
 
 PREFIX = "datasets"
 NAME = re.compile(r"datasets/(?P<name>[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)/(?P<digest>[0-9a-f]{4,64}|latest)")
+WHOLE_DIGEST = 64
 
 
 def write_dataset(
@@ -105,6 +106,9 @@ class Datasets:
             raise InvalidInput(
                 "name", resource, 'must be "datasets/<name>/<digest>", "latest" or at least 4 digits for the digest'
             )
+        # A whole digest names one folder: no need to list the others.
+        if len(match["digest"]) == WHOLE_DIGEST and (whole := self.manifest(match["name"], match["digest"])):
+            return whole
         versions = list(self.versions(match["name"]))
         if match["digest"] == "latest":
             if not versions:
@@ -148,12 +152,6 @@ class Datasets:
                         raise DataCorrupt(
                             f"{uri} holds a line that is no example: {error}", remedy="Build the set again."
                         ) from None
-
-    def example(self, manifest: Mapping[str, Any], name: str) -> Example:
-        for example in self.examples(manifest):
-            if example.id == name:
-                return example
-        raise NotFound("example", name, remedy=f"See lima datasets examples {manifest['name']}.")
 
     def funnels(self, manifest: Mapping[str, Any]) -> dict[str, Funnel]:
         data = self.store.get_bytes(f"{self.key(manifest)}/funnel.json", 1 << 30)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, delete, func, not_, or_, select
+from sqlalchemy import Select, and_, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.curation.build import Accepted
@@ -77,23 +77,29 @@ class ReviewQueues:
         async with self._database.transaction() as session:
             await _queue(session, queue)
             mine = select(ReviewRow.candidate).where(ReviewRow.queue == queue, ReviewRow.reviewer == reviewer)
-            free = or_(CandidateRow.lease_until < now, CandidateRow.lease_owner == reviewer)
-            wanted = [CandidateRow.queue == queue, CandidateRow.state.in_(OPEN), CandidateRow.id.not_in(mine), free]
+            open_to_me = [CandidateRow.queue == queue, CandidateRow.id.not_in(mine)]
             if source:
-                wanted.append(CandidateRow.source == source)
-            held_first = and_(CandidateRow.lease_owner == reviewer, CandidateRow.lease_until >= now)
-            query = select(CandidateRow).where(*wanted).order_by(not_(held_first), CandidateRow.rank).limit(1)
-            row = await session.scalar(query.with_for_update(skip_locked=True))
+                open_to_me.append(CandidateRow.source == source)
+            held = [CandidateRow.lease_owner == reviewer, CandidateRow.lease_until >= now]
+            row = await _next(session, *open_to_me, CandidateRow.state.in_(OPEN), *held)
+            if row is None:
+                # State by state: each walks the index in the order of review and stops at the first that is free.
+                found = [
+                    await _next(session, *open_to_me, CandidateRow.state == state, CandidateRow.lease_until < now)
+                    for state in OPEN
+                ]
+                row = min((one for one in found if one is not None), key=lambda one: one.rank, default=None)
             if row is None:
                 raise NotFound(
                     "candidate left to review", f"queues/{queue}", remedy="All are reviewed or leased to others."
                 )
             row.lease_owner, row.lease_until = reviewer, now + self._lease_seconds
-            return await _queued(session, row)
+            return _queued(row, await _reviews(session, queue, row.id))
 
     async def get(self, queue: str, candidate: str) -> Queued:
         async with self._database.session() as session:
-            return await _queued(session, await _candidate(session, queue, candidate))
+            row = await _candidate(session, queue, candidate)
+            return _queued(row, await _reviews(session, queue, candidate))
 
     async def candidates(
         self, queue: str, *, source: str = "", state: str = "", after: int = -1, size: int = 50
@@ -111,7 +117,8 @@ class ReviewQueues:
             if state:
                 query = query.where(CandidateRow.state == state)
             rows = list(await session.scalars(query.order_by(CandidateRow.rank).limit(size)))
-            return [await _queued(session, row) for row in rows]
+            reviews = await _reviews_of(session, queue, [row.id for row in rows])
+            return [_queued(row, reviews.get(row.id, ())) for row in rows]
 
     async def submit(self, queue: str, candidate: str, etag: str, review: Review) -> Queued:
         """Record a review. Raises Conflict if the candidate changed since it was read."""
@@ -145,7 +152,7 @@ class ReviewQueues:
             row.state = settle(await _reviews(session, queue, candidate), overlap)
             row.version += 1
             row.lease_owner, row.lease_until = "", 0.0
-            return await _queued(session, row)
+            return _queued(row, await _reviews(session, queue, row.id))
 
     async def undo(self, queue: str, reviewer: str) -> Queued:
         """Take a reviewer's newest review back and lease the candidate to them again."""
@@ -163,7 +170,7 @@ class ReviewQueues:
             row.state = settle(await _reviews(session, queue, row.id), overlap)
             row.version += 1
             row.lease_owner, row.lease_until = reviewer, time.time() + self._lease_seconds
-            return await _queued(session, row)
+            return _queued(row, await _reviews(session, queue, row.id))
 
     async def info(self, queue: str) -> QueueInfo:
         async with self._database.session() as session:
@@ -216,9 +223,23 @@ async def _candidate(session: AsyncSession, queue: str, candidate: str, lock: bo
     return row
 
 
+async def _next(session: AsyncSession, *conditions: Any) -> CandidateRow | None:
+    """The first in the order of review, locked; one that another reviewer is just being given is passed over."""
+    query = select(CandidateRow).where(*conditions).order_by(CandidateRow.rank).limit(1)
+    return await session.scalar(query.with_for_update(skip_locked=True))
+
+
 async def _reviews(session: AsyncSession, queue: str, candidate: str) -> list[Review]:
-    query = select(ReviewRow).where(ReviewRow.queue == queue, ReviewRow.candidate == candidate).order_by(ReviewRow.id)
-    return [_review(row) for row in await session.scalars(query)]
+    return (await _reviews_of(session, queue, [candidate])).get(candidate, [])
+
+
+async def _reviews_of(session: AsyncSession, queue: str, candidates: Sequence[str]) -> dict[str, list[Review]]:
+    """The reviews of each candidate that has one, oldest first."""
+    query = select(ReviewRow).where(ReviewRow.queue == queue, ReviewRow.candidate.in_(candidates))
+    found: dict[str, list[Review]] = {}
+    for row in await session.scalars(query.order_by(ReviewRow.id)):
+        found.setdefault(row.candidate, []).append(_review(row))
+    return found
 
 
 def _review(row: ReviewRow) -> Review:
@@ -227,7 +248,7 @@ def _review(row: ReviewRow) -> Review:
     return Review(row.reviewer, decision, row.reason, turns, row.created)
 
 
-async def _queued(session: AsyncSession, row: CandidateRow) -> Queued:
+def _queued(row: CandidateRow, reviews: Sequence[Review]) -> Queued:
     state: Any = row.state
     return Queued(
         queue=row.queue,
@@ -239,7 +260,7 @@ async def _queued(session: AsyncSession, row: CandidateRow) -> Queued:
         state=state,
         etag=str(row.version),
         lease_until=row.lease_until,
-        reviews=tuple(await _reviews(session, row.queue, row.id)),
+        reviews=tuple(reviews),
     )
 
 

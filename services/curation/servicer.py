@@ -11,6 +11,7 @@ from google.longrunning.operations_pb2 import Operation
 
 from lima.curation.v1 import curation_pb2, curation_pb2_grpc
 from services.curation import translate
+from services.curation.browsing import ExampleShelf
 from services.curation.handlers import Handlers
 from services.curation.names import match_name
 from services.curation.review_queues import ReviewQueues
@@ -42,6 +43,7 @@ class CurationServicer(curation_pb2_grpc.CurationServiceServicer):
         self._queues = queues
         self._operations = operations
         self._handlers = handlers
+        self._shelf = ExampleShelf(workshop.datasets)
 
     async def ImportCorpus(self, request: curation_pb2.ImportCorpusRequest, context: Context) -> Operation:
         match_name("corpus_id", request.corpus_id)
@@ -108,18 +110,15 @@ class CurationServicer(curation_pb2_grpc.CurationServiceServicer):
         query = [request.parent, request.split, request.source, request.query]
         size, start = page_size(request.page_size), decode_page_token(request.page_token, query=query) or 0
         manifest = await self._find(request.parent)
-        needle = request.query.casefold()
-
-        def matching() -> list[Any]:
-            found = (
-                example
-                for example in self._workshop.datasets.examples(manifest, request.split)
-                if (not request.source or example.source == request.source)
-                and (not needle or any(needle in turn.content.casefold() for turn in example.messages))
-            )
-            return list(islice(found, start, start + size + 1))
-
-        examples = await asyncio.to_thread(matching)
+        examples = await asyncio.to_thread(
+            self._shelf.page,
+            manifest,
+            start,
+            size + 1,
+            split=request.split,
+            source=request.source,
+            query=request.query,
+        )
         token = encode_page_token(start + size, query=query) if len(examples) > size else ""
         page = [translate.example_to(example) for example in examples[:size]]
         return curation_pb2.ListExamplesResponse(examples=page, next_page_token=token)
@@ -144,7 +143,7 @@ class CurationServicer(curation_pb2_grpc.CurationServiceServicer):
         if not found or not name:
             raise InvalidInput("name", request.name, 'must be "datasets/<name>/<digest>/examples/<id>"')
         manifest = await self._find(parent)
-        return translate.lineage_to(await asyncio.to_thread(self._workshop.datasets.example, manifest, name))
+        return translate.lineage_to(await asyncio.to_thread(self._shelf.example, manifest, name))
 
     async def ExportDataset(self, request: curation_pb2.ExportDatasetRequest, context: Context) -> Operation:
         manifest = await self._find(request.name)
