@@ -1,13 +1,9 @@
-"""HTML of posts and articles to Markdown.
-
-Keeps code (byte-exact), inline code, nested lists, quotes, headings, emphasis and tables; drops links (their text
-stays), images, scripts and every other tag.
-"""
+"""HTML of posts and articles as readers see it: parsed with bounds, and its text without a tree where that is safe."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from html import unescape
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -18,22 +14,10 @@ _DROPPED_NAMES = (
     "picture source head title textarea select option button input form"
 )
 DROPPED = frozenset(_DROPPED_NAMES.split())
-_BLOCK_NAMES = (
-    "address article aside blockquote center dd details dialog div dl dt fieldset figcaption figure footer h1 "
-    "h2 h3 h4 h5 h6 header hr li main nav ol p pre section summary table tbody td tfoot th thead tr ul body "
-    "html"
-)
-BLOCKS = frozenset(_BLOCK_NAMES.split())
-EMPHASIS = {"strong": "**", "b": "**", "em": "*", "i": "*"}
-# Deeper nesting than any person writes; below it only the text is kept.
-MAX_DEPTH = 48
 MAX_HTML_CHARACTERS = 4_000_000
 # Building a tree is quadratic in the depth of nesting; a real page has about ten thousand tags.
 MAX_TAGS = 30_000
 
-_SPACES = re.compile(r"[ \t\r\n\f\v\u00a0]+")
-_TAG_LIKE = re.compile(r"</?[A-Za-z][A-Za-z0-9-]*(?:\s[^<>`]*)?/?>|<[!?][^<>`]*>")
-_BACKTICKS = re.compile(r"`+")
 # A tag as sanitised community HTML writes it. What this removes completely needs no tree to be measured.
 _SIMPLE_TAG = re.compile(
     r"</?(?:p|a|em|strong|code|pre|ul|ol|li|blockquote|h[1-6]|img|br|hr|sup|sub|b|i|s|del|kbd|div|span)"
@@ -75,233 +59,23 @@ def prose_text(html: str) -> str:
 
 
 def _tree_text(html: str, skip: frozenset[str]) -> str:
-    pieces: list[str] = []
     body = parse_page(html).body
-    if body is not None:
-        _collect_text(body, skip, pieces)
-    return " ".join(" ".join(pieces).split())
+    return "" if body is None else " ".join(" ".join(texts(body, skip)).split())
 
 
-def _collect_text(root: LexborNode, skip: frozenset[str], pieces: list[str]) -> None:
+def texts(root: LexborNode, skip: frozenset[str] = DROPPED) -> Iterator[str]:
     """Text nodes in document order, with a stack of our own: hostile nesting must not reach Python's limit."""
     stack: list[LexborNode] = [root]
     while stack:
         node = stack.pop()
         if node.tag == "-text":
-            pieces.append(node.text_content or "")
-            continue
-        if node.tag in skip:
-            continue
-        stack.extend(reversed(list(_children(node))))
+            yield node.text_content or ""
+        elif node.tag not in skip:
+            stack.extend(reversed(list(children(node))))
 
 
-def to_markdown(html: str) -> str:
-    """Markdown of an HTML fragment or page. Empty if it holds no text."""
-    body = parse_page(html).body
-    return "" if body is None else node_to_markdown(body)
-
-
-def node_to_markdown(node: LexborNode) -> str:
-    """Markdown of the content of one element."""
-    return "\n\n".join(_blocks(node, 0))
-
-
-def _children(node: LexborNode) -> Iterator[LexborNode]:
+def children(node: LexborNode) -> Iterator[LexborNode]:
     child = node.child
     while child is not None:
         yield child
         child = child.next
-
-
-def _blocks(node: LexborNode, depth: int) -> list[str]:
-    """The blocks inside `node`, in order. Inline content between blocks makes a paragraph."""
-    blocks: list[str] = []
-    inline: list[str] = []
-    last_list = ("", 0)
-
-    def close_paragraph() -> None:
-        paragraph = _tidy_inline(_join_inline(inline))
-        inline.clear()
-        if paragraph:
-            blocks.append(paragraph)
-
-    for child in _children(node):
-        tag = child.tag or ""
-        if tag not in BLOCKS:
-            if _holds_block(child, depth):
-                close_paragraph()
-                blocks.extend(_blocks(child, depth + 1))
-            else:
-                inline.append(_inline(child, depth))
-            continue
-        close_paragraph()
-        made = _block(child, tag, depth + 1)
-        # Markdown reads two lists of one kind in a row as one, so that is what is written.
-        if made and tag in ("ul", "ol") and last_list == (tag, len(blocks)):
-            blocks[-1] += "\n" + made.pop(0)
-        blocks.extend(made)
-        if tag in ("ul", "ol"):
-            last_list = (tag, len(blocks))
-    close_paragraph()
-    return blocks
-
-
-def _holds_block(node: LexborNode, depth: int) -> bool:
-    """Whether an inline element wraps blocks, as <a><div>…</div></a> does."""
-    if node.tag in DROPPED or node.tag in ("-text", "code") or node.child is None or depth > MAX_DEPTH:
-        return False
-    return any(child.tag in BLOCKS or _holds_block(child, depth + 1) for child in _children(node))
-
-
-def _block(node: LexborNode, tag: str, depth: int) -> list[str]:
-    if depth > MAX_DEPTH:
-        pieces: list[str] = []
-        _collect_text(node, DROPPED, pieces)
-        text = _tidy_inline(_escape_prose(" ".join(pieces)))
-        return [text] if text else []
-    if tag == "pre":
-        return _fence(_raw_text(node))
-    if tag in ("ul", "ol"):
-        return _list(node, ordered=tag == "ol", depth=depth)
-    if tag == "blockquote":
-        quoted = "\n\n".join(_blocks(node, depth))
-        return ["\n".join(f"> {line}".rstrip() for line in quoted.split("\n"))] if quoted else []
-    if tag == "hr":
-        return ["---"]
-    if tag == "table":
-        return _table(node, depth)
-    if len(tag) == 2 and tag[0] == "h" and tag[1].isdigit():
-        heading = " ".join(" ".join(_blocks(node, depth)).split())
-        return [f"{'#' * int(tag[1])} {heading}"] if heading else []
-    return _blocks(node, depth)
-
-
-def _list(node: LexborNode, ordered: bool, depth: int) -> list[str]:
-    lines: list[str] = []
-    number = _start_number(node)
-    for item in _children(node):
-        if item.tag in ("ul", "ol"):  # a nested list outside an item, as old editors write
-            blocks = _list(item, item.tag == "ol", depth + 1) if depth < MAX_DEPTH else []
-            lines.extend(f"    {line}".rstrip() for block in blocks for line in block.split("\n"))
-            continue
-        if item.tag != "li":
-            continue
-        blocks = _block(item, "li", depth + 1)
-        if not blocks:
-            continue
-        marker = f"{number}. " if ordered else "- "
-        number += 1
-        content = _join_item(blocks)
-        indent = " " * len(marker)
-        first, *rest = content.split("\n")
-        lines.append(marker + first)
-        lines.extend(indent + line if line else "" for line in rest)
-    return ["\n".join(lines)] if lines else []
-
-
-def _join_item(blocks: list[str]) -> str:
-    """A nested list follows its item's text directly; other blocks keep a blank line."""
-    content = blocks[0]
-    for block in blocks[1:]:
-        content += ("\n" if re.match(r"(?:- |\d+\. )", block) else "\n\n") + block
-    return content
-
-
-def _start_number(node: LexborNode) -> int:
-    start = node.attributes.get("start") or ""
-    return int(start) if start.isascii() and start.isdigit() and len(start) < 9 else 1
-
-
-def _table(node: LexborNode, depth: int) -> list[str]:
-    rows: list[list[str]] = []
-    for row in node.css("tr"):
-        cells = [" ".join(" ".join(_blocks(cell, depth + 1)).split()).replace("|", "\\|") for cell in row.css("td, th")]
-        if any(cells):
-            rows.append(cells)
-    if not rows:
-        return []
-    width = max(len(row) for row in rows)
-    lines = ["| " + " | ".join(row + [""] * (width - len(row))) + " |" for row in rows]
-    lines.insert(1, "|" + " --- |" * width)
-    return ["\n".join(lines)]
-
-
-def _inline(node: LexborNode, depth: int) -> str:
-    tag = node.tag or ""
-    if tag == "-text":
-        return _escape_prose(_SPACES.sub(" ", node.text_content or ""))
-    if tag in DROPPED or tag.startswith(("-", "!", "#")):
-        return ""
-    if tag == "br":
-        return "\n"
-    if tag == "code":
-        return _code_span(_raw_text(node))
-    if depth > MAX_DEPTH:
-        return _escape_prose(_SPACES.sub(" ", node.text(deep=True) or ""))
-    content = _join_inline(_inline(child, depth + 1) for child in _children(node))
-    mark = EMPHASIS.get(tag, "")
-    core = content.strip()
-    if not mark or not core or core.startswith("*") or core.endswith("*"):
-        return content
-    lead, tail = content[: len(content) - len(content.lstrip())], content[len(content.rstrip()) :]
-    return f"{lead}{mark}{core}{mark}{tail}"
-
-
-def _raw_text(node: LexborNode) -> str:
-    """The text content of code exactly as written; images and scripts inside it have none."""
-    pieces: list[str] = []
-    _collect_text(node, DROPPED, pieces)
-    return "".join(pieces)
-
-
-def _escape_prose(text: str) -> str:
-    """Show text that looks like a tag as code, so that no tag survives, and keep stray backticks from opening code."""
-    if "`" in text:
-        text = text.replace("`", "\\`")
-    return _TAG_LIKE.sub(_as_code, text) if "<" in text else text
-
-
-def _as_code(match: re.Match[str]) -> str:
-    # After a backslash the backtick would be a literal one, beside a backtick a longer run.
-    text = match.string
-    before = " " if text[max(0, match.start() - 1) : match.start()] in ("\\", "`") else ""
-    after = " " if text[match.end() : match.end() + 1] in ("\\", "`") else ""
-    return f"{before}`{match.group()}`{after}"
-
-
-def _join_inline(pieces: Iterable[str]) -> str:
-    """Inline pieces in a row: one space where two meet, and no backticks of two spans beside each other."""
-    joined = ""
-    for piece in pieces:
-        if joined.endswith((" ", "\n")):
-            piece = piece.lstrip(" ")
-        elif joined.endswith(("`", "\\")) and piece.startswith("`"):
-            joined += " "
-        joined += piece
-    return joined
-
-
-def _longest_backticks(text: str) -> int:
-    return max((len(match.group()) for match in _BACKTICKS.finditer(text)), default=0)
-
-
-def _code_span(code: str) -> str:
-    if not code.strip():
-        return code
-    ticks = "`" * (_longest_backticks(code) + 1)
-    pad = " " if code.startswith("`") or code.endswith("`") else ""
-    return f"{ticks}{pad}{code}{pad}{ticks}"
-
-
-def _fence(code: str) -> list[str]:
-    if not code.strip():
-        return []
-    ticks = "`" * max(3, _longest_backticks(code) + 1)
-    newline = "" if code.endswith("\n") else "\n"
-    return [f"{ticks}\n{code}{newline}{ticks}"]
-
-
-def _tidy_inline(text: str) -> str:
-    """One paragraph: no blank line inside, no space at the ends of its lines. Code spans keep their spaces."""
-    lines = [line.strip(" \t") for line in text.strip().split("\n")]
-    return "\n".join(line for line in lines if line)

@@ -15,7 +15,8 @@ from typing import Literal
 
 from services.curation.candidates import Candidate, Origin
 from services.curation.funnel import MalformedLimit
-from services.curation.html import UnreadableHtml, to_markdown
+from services.curation.html import UnreadableHtml
+from services.curation.markdown import to_markdown
 from services.curation.sources import rows
 from services.curation.sources.attribution import Authors, post_attribution
 from services.curation.sources.authored import record_parts, written_candidates

@@ -43,7 +43,7 @@ def surely_says(body: bytes, needles: Iterable[bytes]) -> bool:
 def _in_prose(body: bytes, place: int) -> bool:
     """Whether all tags before `place` are plain ones and closed there, and no code is open. What follows cannot matter.
 
-    As a plain tag holds no "<" in its attributes, one for each "<" leaves none open, and nothing that readers do not see.
+    A plain tag holds no "<" in its attributes: one for each "<" leaves none open, and none whose content is not seen.
     """
     return (
         _closed(body, place, b"&lt;code", b"&lt;/code")

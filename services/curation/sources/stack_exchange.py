@@ -16,7 +16,8 @@ from services.curation.candidates import Candidate, Origin
 from services.curation.draws import uniform
 from services.curation.filters import CROSS_REFERENCES, FIRST_PERSON, phrase_filter, title_problem
 from services.curation.funnel import Funnel, MalformedLimit
-from services.curation.html import UnreadableHtml, plain_text, prose_text, to_markdown
+from services.curation.html import UnreadableHtml, plain_text, prose_text
+from services.curation.markdown import to_markdown
 from services.curation.sources import rows
 from services.curation.sources.attribution import Authors, licence_of, post_attribution
 from services.curation.sources.exchanges import group_of

@@ -13,7 +13,8 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from services.curation.candidates import Candidate, Origin
 from services.curation.funnel import MalformedLimit
-from services.curation.html import UnreadableHtml, node_to_markdown, parse_page
+from services.curation.html import UnreadableHtml, parse_page
+from services.curation.markdown import node_to_markdown
 from services.curation.sources.records import Record, records_of, text_field
 from services.curation.sources.source import CorpusFile, Draw, Part, Reading
 from services.shared.records import Attribution, Turn

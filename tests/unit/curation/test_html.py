@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from services.curation.html import MAX_TAGS, UnreadableHtml, plain_text, prose_text, to_markdown
+from services.curation.html import MAX_TAGS, UnreadableHtml, plain_text, prose_text
+from services.curation.markdown import to_markdown
 
 WORDS = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1, max_size=12
@@ -86,6 +87,13 @@ def test_a_code_block_survives_inside_a_list(code: str) -> None:
     lines = [line[2:] for line in markdown.split("\n")]
     body = "\n".join(lines[3:-1])
     assert body == code.removesuffix("\n")
+
+
+@given(CODE)
+def test_a_code_block_survives_inside_a_quotation(code: str) -> None:
+    markdown = to_markdown(f"<blockquote><p>so</p><pre><code>{escape(code)}</code></pre></blockquote>")
+    lines = [line[2:] for line in markdown.split("\n")]
+    assert "\n".join(lines[3:-1]) == code.removesuffix("\n")
 
 
 @given(blocks(SAFE_WORDS))
