@@ -1,4 +1,4 @@
-"""Who wrote a post and under which licence, as the licence asks to be told."""
+"""Who wrote a post, as its licence asks to be told."""
 
 from __future__ import annotations
 
@@ -11,21 +11,7 @@ from services.curation.sources.rows import MalformedRow, RowFile
 from services.curation.sources.source import CorpusFile
 from services.shared.records import Attribution
 
-# First day of each later licence of the network (stackoverflow.com/help/licensing).
-_LICENCES = (("2018-05-02", "CC-BY-SA-4.0"), ("2011-04-08", "CC-BY-SA-3.0"), ("0000", "CC-BY-SA-2.5"))
-_DATE = re.compile(r"(?:200[89]|20[1-9]\d)-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T")
 _USER_HEAD = re.compile(rb'<row Id="(-?\d{1,12})"')
-
-
-def licence_of(values: dict[str, str]) -> str:
-    """The licence a row states, or the one in force when it was written. Raises MalformedRow for an absurd date."""
-    created = values.get("CreationDate", "")
-    if not _DATE.match(created):
-        raise MalformedRow(f"CreationDate is {created[:40]!r}, not a date of the network's life")
-    stated = values.get("ContentLicense", "")
-    if stated:
-        return re.sub(r"\s+", "-", stated.strip())[:40]
-    return next(licence for first_day, licence in _LICENCES if created[:10] >= first_day)
 
 
 class Authors:
@@ -71,15 +57,14 @@ class Authors:
 
 
 def post_attribution(
-    host: str, title: str, question: dict[str, str], answer: dict[str, str], authors: Authors
+    host: str, question: dict[str, str], answer: dict[str, str], authors: Authors, licences: set[str]
 ) -> Attribution:
-    """Attribution of an example made of a question and one of its answers."""
+    """Attribution of an example made of a question and one of its answers, under the licences of all its parts."""
     asked, answered = authors.name(question), authors.name(answer)
-    licences = {licence_of(question), licence_of(answer)}
     return Attribution(
         url=f"https://{host}/a/{answer.get('Id', '')}",
         author=answered if asked == answered else f"{answered} (answer), {asked} (question)",
         licence=" AND ".join(sorted(licences)),
-        title=title,
+        title=" ".join(question.get("Title", "").split()),
         created=answer["CreationDate"],
     )

@@ -20,6 +20,7 @@ from services.curation.markdown import to_markdown
 from services.curation.sources import rows
 from services.curation.sources.attribution import Authors, post_attribution
 from services.curation.sources.authored import record_parts, written_candidates
+from services.curation.sources.licences import Licences, licence_of
 from services.curation.sources.posts import index_posts
 from services.curation.sources.rows import MalformedRow, RowFile
 from services.curation.sources.source import CorpusFile, Draw, Part, Reading
@@ -66,6 +67,7 @@ def _comment_chains(part: Part, reading: Reading, min_score: int) -> Iterator[Ca
     posts, comments = part.files["posts"], part.files["comments"]
     malformed = MalformedLimit(reading.funnel, posts.name, reading.max_malformed)
     index = index_posts(posts.path, min_score, malformed)
+    licences = Licences(part.files.get("history"))
     below = _comment_offsets(comments, MalformedLimit(reading.funnel, comments.name, reading.max_malformed))
     with (
         RowFile(posts.path) as post_rows,
@@ -83,7 +85,8 @@ def _comment_chains(part: Part, reading: Reading, min_score: int) -> Iterator[Ca
                 offsets = below.get(int(answered.get("Id") or 0), array("q"))
                 said = [rows.attributes(comment_rows.row(place)) for place in offsets]
                 turns = _chain(asked, answered, said)
-                attribution = post_attribution(part.name, asked.get("Title", ""), asked, answered, authors)
+                terms = {licences.of(asked), licences.of(answered), *_comment_licences(asked, answered, said)}
+                attribution = post_attribution(part.name, asked, answered, authors, terms)
             except (MalformedRow, UnreadableHtml) as error:
                 malformed.add(offset, str(error))
                 continue
@@ -113,6 +116,11 @@ def _comment_offsets(comments: CorpusFile, malformed: MalformedLimit) -> dict[in
             elif not rows.is_row(block, start) and (problem := rows.other_tag_problem(block, start, end)):
                 malformed.add(base + start, problem)
     return below
+
+
+def _comment_licences(asked: dict[str, str], answered: dict[str, str], said: list[dict[str, str]]) -> set[str]:
+    people = {asked.get("OwnerUserId"), answered.get("OwnerUserId")}
+    return {licence_of(comment) for comment in said if comment.get("UserId", "nobody") in people}
 
 
 def _chain(asked: dict[str, str], answered: dict[str, str], said: list[dict[str, str]]) -> tuple[Turn, ...]:

@@ -19,8 +19,9 @@ from services.curation.funnel import Funnel, MalformedLimit
 from services.curation.html import UnreadableHtml, plain_text, prose_text
 from services.curation.markdown import to_markdown
 from services.curation.sources import rows
-from services.curation.sources.attribution import Authors, licence_of, post_attribution
+from services.curation.sources.attribution import Authors, post_attribution
 from services.curation.sources.exchanges import group_of
+from services.curation.sources.licences import Licences, licence_of
 from services.curation.sources.posts import PostIndex, index_posts
 from services.curation.sources.quick_look import needles_of, surely_says
 from services.curation.sources.rows import RowFile
@@ -35,7 +36,7 @@ SCORE, FIRST, LENGTH, REFERENCES, TITLE = (
     "self-contained title",
 )
 EVERY_SCORE = -1_000_000
-_ROLES = {"posts.xml": "posts", "users.xml": "users", "comments.xml": "comments"}
+_ROLES = {"posts.xml": "posts", "users.xml": "users", "comments.xml": "comments", "posthistory.xml": "history"}
 
 
 def site_parts(files: Sequence[CorpusFile]) -> list[Part]:
@@ -98,6 +99,7 @@ class _SiteReader:
         self.host = part.name
         self.posts = part.files["posts"]
         self.users = part.files.get("users")
+        self.licences = Licences(part.files.get("history"))
         self.corpus = reading.corpus
         self.funnel: Funnel = reading.funnel
         self.malformed = MalformedLimit(reading.funnel, self.posts.name, reading.max_malformed)
@@ -195,6 +197,7 @@ class _SiteReader:
         response = to_markdown(answer.values.get("Body", ""))
         if not prompt or not response:
             raise rows.MalformedRow("a question or answer without text")
+        licences = {self.licences.of(values), self.licences.of(answer.values)}
         step = f"prompt is the {'title' if by_title else 'description'}; HTML to Markdown"
         return Candidate(
             id=name,
@@ -202,7 +205,7 @@ class _SiteReader:
             score=answer.score,
             messages=(Turn(role="user", content=prompt), Turn(role="assistant", content=response)),
             origin=Origin(self.corpus, self.posts.name, answer.offset, answer.values.get("Id", "")),
-            attribution=post_attribution(self.host, title, values, answer.values, authors),
+            attribution=post_attribution(self.host, values, answer.values, authors, licences),
             steps=(f"top answer of question {question}, score {answer.score}", step),
         )
 

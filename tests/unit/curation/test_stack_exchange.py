@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -63,6 +64,40 @@ def test_the_licence_is_stated_or_that_of_its_day(tmp_path: Path, created: str, 
     posts = dump([question(1, CreationDate=created, **extra), answer(2, 1, CreationDate=created, **extra)])
     [found], _ = read(StackExchange(), corpus_file(tmp_path, POSTS, posts))
     assert found.attribution.licence == licence
+
+
+def revision(post: int, kind: int, day: str, **more: object) -> dict[str, object]:
+    made = {
+        "Id": post,
+        "PostHistoryTypeId": kind,
+        "PostId": post,
+        "RevisionGUID": "8d2c",
+        "CreationDate": f"{day}T10:00",
+    }
+    return made | {"UserId": 7, "Text": "CC BY-NC 1.0"} | more
+
+
+@pytest.mark.parametrize(
+    ("revisions", "licence"),
+    [
+        ([revision(2, 2, "2014-05-02", ContentLicense="CC BY-SA 3.0")], "CC-BY-SA-3.0"),
+        ([revision(2, 2, "2014-05-02"), revision(2, 5, "2019-01-01")], "CC-BY-SA-3.0 AND CC-BY-SA-4.0"),
+        ([revision(2, 8, "2014-05-02", ContentLicense="CC BY-SA 4.0")], "CC-BY-SA-3.0 AND CC-BY-SA-4.0"),
+        ([revision(2, 24, "2019-01-01", ContentLicense="CC BY-SA 4.0")], "CC-BY-SA-3.0"),
+        ([revision(n, 5, "2019-01-01") for n in (1, 2)], "CC-BY-SA-4.0"),
+        (["  <row broken", revision(1 << 29, 5, "2019-01-01")], "CC-BY-SA-3.0"),
+    ],
+)
+def test_an_edit_puts_a_post_under_the_licence_of_its_day(tmp_path: Path, revisions: list[Any], licence: str) -> None:
+    files = [
+        corpus_file(tmp_path, POSTS, dump([question(1), answer(2, 1)])),
+        corpus_file(tmp_path, f"{HOST}/PostHistory.xml", dump(revisions, "posthistory")),
+    ]
+    [found], _ = read(StackExchange(), *files)
+    assert found.attribution.licence == licence
+    stated = dump([question(1, ContentLicense="CC BY-SA 2.5"), answer(2, 1, ContentLicense="CC BY-SA 2.5")])
+    [found], _ = read(StackExchange(), corpus_file(tmp_path, POSTS, stated), files[1])
+    assert found.attribution.licence == "CC-BY-SA-2.5"
 
 
 @pytest.mark.parametrize(
@@ -251,6 +286,10 @@ PIECES = [
     "</b>",
     "<svg>",
     "</svg>",
+    '<a title="<p>',
+    "<a title='",
+    '">',
+    "</code><code>",
 ]
 
 
