@@ -38,16 +38,17 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
     await database.migrate()
     token = settings.token.get_secret_value() if settings.token else None
     channel = connect(settings.inference_address, token, settings=settings)
+    repository = StudyRepository(database)
+    studies = Studies(repository, ObjectStore.from_settings(settings), InferenceClient(channel))
     try:
         operations = Operations(database, settings)
-        repository = StudyRepository(database)
-        studies = Studies(repository, ObjectStore.from_settings(settings), InferenceClient(channel))
         services = [
             judging_service(JudgingServicer(studies, operations)),
             annotation_service(AnnotationServicer(repository)),
         ]
         yield Parts(services, operations)
     finally:
+        await studies.close()
         await channel.close()
         await database.close()
 

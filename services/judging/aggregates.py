@@ -1,4 +1,4 @@
-"""Questions to the database about all verdicts of a study at once."""
+"""All verdicts of a study at once, as the statistics want them."""
 
 from __future__ import annotations
 
@@ -54,43 +54,3 @@ def _part(spec: StudySpec, source: str, tags: list[str]) -> str:
     if spec.protocol is not Protocol.SAFETY:
         return source
     return "malicious intent" if MALICIOUS in tags else "no malicious intent"
-
-
-async def stamp(database: Database, study: str) -> tuple[int, int]:
-    """Changes whenever a verdict is added or taken back."""
-    v = t.verdicts.c
-    query = sa.select(sa.func.coalesce(sa.func.max(v.id), 0), sa.func.count()).where(v.study == study)
-    async with database.session() as session:
-        last, count = (await session.execute(query)).one()
-        return int(last), int(count)
-
-
-async def gold(database: Database, study: str) -> dict[str, tuple[int, int]]:
-    """For each annotator the gold items answered rightly, and all answered."""
-    v = t.verdicts.c
-    right = sa.func.sum(sa.case((v.gold_correct.is_(True), 1), else_=0))
-    query = (
-        sa.select(v.judge, right, sa.func.count())
-        .where(v.study == study, v.gold_correct.is_not(None))
-        .group_by(v.judge)
-    )
-    async with database.session() as session:
-        return {judge: (int(correct), count) for judge, correct, count in await session.execute(query)}
-
-
-async def by_judge(database: Database, study: str) -> dict[tuple[str, str], dict[str, int]]:
-    """For each (judge, kind) how many verdicts are in each state."""
-    v = t.verdicts.c
-    query = sa.select(v.judge, v.kind, v.state, sa.func.count()).where(v.study == study)
-    counts: dict[tuple[str, str], dict[str, int]] = {}
-    async with database.session() as session:
-        for judge, kind, state, count in await session.execute(query.group_by(v.judge, v.kind, v.state)):
-            counts.setdefault((judge, kind), {})[state] = count
-    return counts
-
-
-async def samples(database: Database, study: str) -> int:
-    """Answers per prompt and system."""
-    query = sa.select(sa.func.count(t.items.c.sample.distinct())).where(t.items.c.study == study)
-    async with database.session() as session:
-        return int((await session.execute(query)).scalar_one()) or 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from services.judging.items import Item
 from services.judging.repository import StudyRepository
 from services.judging.rows import to_item, verdict_row
 from services.judging.study import StudySpec, judged
+from services.judging.tallies import Tally, add_verdicts, remove_verdicts, tallies, tally
 from services.judging.verdicts import State, Verdict
 from services.shared.errors import Conflict, FailedPrecondition, InvalidInput, NotFound
 
@@ -80,7 +82,7 @@ class Assignments:
             if slot["state"] == "done":
                 await _same_again(session, verdict)
                 return
-            await session.execute(t.verdicts.insert().values(verdict_row(spec.name, verdict)))
+            await _record(session, spec.name, verdict)
             await session.execute(t.slots.update().where(t.slots.c.id == slot["id"]).values(state="done"))
 
     async def skip(self, spec: StudySpec, item: str, lease: str, annotator: str, reason: str) -> None:
@@ -92,13 +94,17 @@ class Assignments:
             if slot["state"] == "done":
                 raise Conflict("this item has a verdict already", remedy="undo it first")
             verdict = _verdict(slot, annotator, State.SKIPPED, reason, 0.0)
-            await session.execute(t.verdicts.insert().values(verdict_row(spec.name, verdict)))
+            await _record(session, spec.name, verdict, gold=bool(slot["gold"]))
             await _give_up(session, slot)
 
     async def undo(self, spec: StudySpec, annotator: str) -> Assignment:
         """Take back the person's last verdict and lease its item to them again."""
         v = t.verdicts.c
-        last = sa.select(v.id, v.item, v.state).where(v.study == spec.name, v.judge == annotator, v.kind == "human")
+        last = (
+            sa.select(v.id, v.item, v.state, t.items.c.gold)
+            .join(t.items, t.items.c.id == v.item)
+            .where(v.study == spec.name, v.judge == annotator, v.kind == "human")
+        )
         async with self._database.transaction() as session:
             found = (await session.execute(last.order_by(v.id.desc()).limit(1))).first()
             if found is None:
@@ -107,36 +113,27 @@ class Assignments:
             held = await self._held(session, spec.name, annotator)
             if held is not None and held["id"] != slot["id"]:
                 await _give_up(session, held)
-            await session.execute(t.verdicts.delete().where(v.id == found.id))
+            skipped_gold = {found.item} if found.state == State.SKIPPED and found.gold else ()
+            await remove_verdicts(session, spec.name, v.id == found.id, skipped_gold=skipped_gold)
             return await self._lease(session, spec, slot, annotator)
 
     async def progress(self, spec: StudySpec, annotator: str) -> Progress:
-        v, s = t.verdicts.c, t.slots.c
-        mine = (v.study == spec.name) & (v.judge == annotator) & (v.kind == "human")
-        counts = sa.select(
-            sa.func.count().filter(v.state == "ok"),
-            sa.func.count().filter(v.state == "skipped"),
-            sa.func.count(v.gold_correct),
-            sa.func.count().filter(v.gold_correct.is_(True)),
-        ).where(mine)
-        free = (
-            sa.select(s.item)
-            .where(s.study == spec.name, s.state == "open", s.item.not_in(_judged_by(spec.name, annotator)))
-            .distinct()
-            .limit(COUNTED_REMAINING)
-        )
         async with self._database.session() as session:
-            done, skipped, gold, right = (await session.execute(counts)).one()
-            remaining = (await session.execute(sa.select(sa.func.count()).select_from(free.subquery()))).scalar_one()
-            middle = sa.select(v.seconds).where(mine, v.state == "ok").order_by(v.seconds).offset(done // 2).limit(1)
-            median = (await session.execute(middle)).scalar() or 0.0
-        return Progress(annotator, done, skipped, remaining, right / gold if gold else None, median)
+            mine = await tally(session, spec.name, annotator, "human")
+            return (await self._progress(session, spec.name, [mine]))[0]
 
-    async def annotators(self, study: str) -> list[str]:
-        v = t.verdicts.c
-        query = sa.select(v.judge).where(v.study == study, v.kind == "human").distinct().order_by(v.judge)
+    async def everyone(self, study: str) -> list[Progress]:
+        """The progress of all that have said anything."""
         async with self._database.session() as session:
-            return list((await session.execute(query)).scalars())
+            people = [each for each in await tallies(session, study) if each.kind == "human"]
+            return await self._progress(session, study, people) if people else []
+
+    async def _progress(self, session: AsyncSession, study: str, people: Sequence[Tally]) -> list[Progress]:
+        s, c = t.slots.c, t.studies.c
+        free = sa.select(s.item).where(s.study == study, s.state == "open").distinct().limit(COUNTED_REMAINING)
+        places = (await session.execute(sa.select(sa.func.count()).select_from(free.subquery()))).scalar_one()
+        plain = (await session.execute(sa.select(c.item_count - c.gold_count).where(c.name == study))).scalar() or 0
+        return [_progress_of(mine, plain, places) for mine in people]
 
     async def _held(self, session: AsyncSession, study: str, annotator: str) -> dict[str, Any] | None:
         s = t.slots.c
@@ -158,10 +155,8 @@ class Assignments:
     async def _gold_is_due(self, session: AsyncSession, spec: StudySpec, annotator: str) -> bool:
         if not spec.human.gold:
             return False
-        v = t.verdicts.c
-        given = sa.select(sa.func.count()).where(v.study == spec.name, v.judge == annotator)
-        count = (await session.execute(given)).scalar_one()
-        return int(count) % GOLD_EVERY == GOLD_EVERY // 2
+        given = (await tally(session, spec.name, annotator, "human")).verdicts
+        return given % GOLD_EVERY == GOLD_EVERY // 2
 
     async def _gold_slot(self, session: AsyncSession, study: str, annotator: str) -> dict[str, Any] | None:
         """A slot of the person's own on a gold item that they have not seen."""
@@ -200,7 +195,7 @@ class Assignments:
         """The slot under this lease, joined with the item's place."""
         s, i = t.slots.c, t.items.c
         query = (
-            sa.select(t.slots, i.prompt_id, i.sample, i.turn, i.systems)
+            sa.select(t.slots, i.prompt_id, i.sample, i.turn, i.systems, i.gold)
             .join(t.items, i.id == s.item)
             .where(s.item == item, s.lease == lease, s.annotator == annotator)
             .with_for_update(of=t.slots)
@@ -242,6 +237,20 @@ async def _give_up(session: AsyncSession, slot: dict[str, Any]) -> None:
         await session.execute(t.slots.delete().where(chosen))
     else:
         await session.execute(t.slots.update().where(chosen).values(state="open", annotator="", lease="", expires=0))
+
+
+async def _record(session: AsyncSession, study: str, verdict: Verdict, *, gold: bool = False) -> None:
+    """Add a verdict. Raises Conflict where this person has given one on the same item."""
+    skipped_gold = {verdict.item} if gold else ()
+    if not await add_verdicts(session, study, [verdict_row(study, verdict)], skipped_gold=skipped_gold):
+        raise Conflict("this item has a verdict of the same person already", remedy="undo it to change it")
+
+
+def _progress_of(mine: Tally, plain_items: int, open_items: int) -> Progress:
+    """`remaining` counts items with an open place, or those the person has not seen where these are fewer."""
+    seen = mine.verdicts - mine.gold - mine.gold_skipped
+    remaining = max(0, min(open_items, plain_items - seen))
+    return Progress(mine.judge, mine.ok, mine.skipped, remaining, mine.gold_accuracy, mine.median_seconds)
 
 
 async def _same_again(session: AsyncSession, verdict: Verdict) -> None:

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from services.judging import tables as t
 from services.judging.asking import Answer, Question
-from services.judging.repository import Usage, insert_new
+from services.judging.repository import Usage
 from services.judging.rows import verdict_row
+from services.judging.tallies import add_verdicts, insert_new
 from services.judging.verdicts import Verdict
 from services.shared.database import Database
 from services.shared.errors import NotFound
@@ -124,7 +125,7 @@ class CallLog:
                 verdict_row(self._study, verdict, call.question.key if call else "") for verdict, call in last.items()
             ]
             if rows:
-                await session.execute(insert_new(session, t.verdicts, rows))
+                await add_verdicts(session, self._study, rows)
             if calls:
                 ledger = t.ledger.c
                 mine = (ledger.study == self._study) & (ledger.judge == self._judge)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.judging import tables as t
 from services.judging.items import Item
 from services.judging.rows import item_row, to_item, to_verdict, verdict_row
 from services.judging.study import StudySpec
+from services.judging.tallies import Tally, add_verdicts, remove_verdicts, tallies
 from services.judging.verdicts import Verdict
 from services.shared.database import Database
 from services.shared.errors import AlreadyExists, NotFound
@@ -42,7 +42,11 @@ class StoredStudy:
     state: str
     state_message: str
     item_count: int
+    gold_count: int
+    sample_count: int
     verdict_count: int
+    # Grows with every verdict that is added or taken back.
+    changes: int
     empty_answers: dict[str, int]
     created: float
     usage: Usage
@@ -68,6 +72,8 @@ class StudyRepository:
                         "request_id": request_id,
                         "state": "open",
                         "item_count": len(items),
+                        "gold_count": sum(item.prompt_id in spec.human.gold for item in items),
+                        "sample_count": len({item.sample for item in items}) or 1,
                         "empty_answers": empty,
                         "created": time.time(),
                     },
@@ -124,12 +130,7 @@ class StudyRepository:
 
     async def _complete(self, session: AsyncSession, rows: Sequence[Any]) -> list[StoredStudy]:
         names = [row["name"] for row in rows]
-        counts: dict[str, int] = dict(
-            (await session.execute(
-                sa.select(t.verdicts.c.study, sa.func.count()).where(t.verdicts.c.study.in_(names))
-                .group_by(t.verdicts.c.study)
-            )).tuples().all()
-        )  # fmt: skip
+        counts = {row.study: row for row in await session.execute(_counts_query(names))}
         usage = {row.study: row for row in await session.execute(_usage_query(names))}
         return [
             StoredStudy(
@@ -138,13 +139,21 @@ class StudyRepository:
                 state=row["state"],
                 state_message=row["state_message"],
                 item_count=row["item_count"],
-                verdict_count=counts.get(row["name"], 0),
+                gold_count=row["gold_count"],
+                sample_count=row["sample_count"],
+                verdict_count=counts[row["name"]].verdicts if row["name"] in counts else 0,
+                changes=counts[row["name"]].changes if row["name"] in counts else 0,
                 empty_answers=dict(row["empty_answers"]),
                 created=row["created"],
                 usage=Usage(*usage[row["name"]][1:]) if row["name"] in usage else Usage(),
             )
             for row in rows
         ]
+
+    async def tallies(self, study: str) -> list[Tally]:
+        """What each judge has said, counted."""
+        async with self.database.session() as session:
+            return await tallies(session, study)
 
     async def set_state(self, name: str, state: str, message: str = "") -> None:
         async with self.database.transaction() as session:
@@ -155,7 +164,7 @@ class StudyRepository:
     async def delete(self, name: str) -> None:
         """Delete a study with all that hangs on it; open leases end with it."""
         async with self.database.transaction() as session:
-            for table in (t.slots, t.verdicts, t.ledger, t.items):
+            for table in (t.slots, t.verdicts, t.tallies, t.results, t.ledger, t.items):
                 await session.execute(table.delete().where(table.c.study == name))
             await session.execute(t.studies.delete().where(t.studies.c.name == name))
 
@@ -177,17 +186,12 @@ class StudyRepository:
         """Make room for another try of the calls that failed."""
         v = t.verdicts.c
         async with self.database.transaction() as session:
-            await session.execute(t.verdicts.delete().where(v.study == study, v.judge == judge, v.state == "failed"))
+            await remove_verdicts(session, study, (v.judge == judge) & (v.state == "failed"))
 
     async def add_verdicts(self, study: str, verdicts: Sequence[Verdict]) -> int:
         """Add verdicts that are not there yet; returns how many were new."""
-        rows = [verdict_row(study, verdict) for verdict in verdicts]
-        added = 0
         async with self.database.transaction() as session:
-            for start in range(0, len(rows), _BATCH):
-                statement = insert_new(session, t.verdicts, rows[start : start + _BATCH])
-                added += len((await session.execute(statement.returning(t.verdicts.c.id))).all())
-        return added
+            return await add_verdicts(session, study, [verdict_row(study, verdict) for verdict in verdicts])
 
     async def verdicts(
         self, study: str, *, judge: str = "", state: str = "", after: int = 0, limit: int = 1_000_000
@@ -203,12 +207,6 @@ class StudyRepository:
             return [to_verdict(dict(row)) for row in rows.mappings()]
 
 
-def insert_new(session: AsyncSession, table: sa.Table, rows: Sequence[dict[str, Any]]) -> Any:
-    """An insert that leaves out rows whose unique key is taken; both databases have it, under one name."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    return dialect.insert(table).values(list(rows)).on_conflict_do_nothing()
-
-
 def _joined() -> sa.Select[Any]:
     i = t.items.c
     return sa.select(t.verdicts, i.prompt_id, i.systems, i.sample, i.turn).join(t.items, i.id == t.verdicts.c.item)
@@ -221,3 +219,10 @@ def _usage_query(studies: Sequence[str]) -> sa.Select[Any]:
         for column in (c.calls, c.cached_calls, c.prompt_tokens, c.completion_tokens, c.cost_usd, c.seconds)
     ]
     return sa.select(c.study, *sums).where(c.study.in_(studies)).group_by(c.study)
+
+
+def _counts_query(studies: Sequence[str]) -> sa.Select[Any]:
+    c = t.tallies.c
+    verdicts = sa.func.sum(c.ok + c.unparsable + c.failed + c.skipped).label("verdicts")
+    changes = sa.func.sum(c.changes).label("changes")
+    return sa.select(c.study, verdicts, changes).where(c.study.in_(studies)).group_by(c.study)

@@ -14,9 +14,9 @@ from services.judging.imports import import_responses, import_verdicts
 from services.judging.report.writer import write_report
 from services.judging.studies import Studies
 from services.judging.translate import (
+    from_computed,
     from_judge_progress,
     from_progress,
-    from_results,
     from_study,
     from_verdict,
     study_id,
@@ -73,7 +73,9 @@ class JudgingServicer(judging_pb2_grpc.JudgingServiceServicer):
         async def report(judge: str, done: int, total: int, counts: dict[str, int]) -> None:
             await context.report(stage=f"asking {judge}", done=done, total=total, unit="verdicts", counts=counts)
 
-        return from_results(await self._studies.run(study_id(request.name), report))
+        name = study_id(request.name)
+        await self._studies.run(name, report)
+        return from_computed(await self._studies.current(name))
 
     async def ListVerdicts(
         self, request: judging_pb2.ListVerdictsRequest, context: Any
@@ -96,8 +98,7 @@ class JudgingServicer(judging_pb2_grpc.JudgingServiceServicer):
     ) -> judging_pb2.StudyProgress:
         name = study_id(request.name)
         judges = await self._studies.progress(name)
-        spec = await self._studies.repository.spec(name)
-        people = [await self._assignments.progress(spec, judge.judge) for judge in judges if judge.kind == "human"]
+        people = await self._assignments.everyone(name)
         return judging_pb2.StudyProgress(judges=map(from_judge_progress, judges), annotators=map(from_progress, people))
 
     async def ImportVerdicts(
@@ -133,7 +134,11 @@ class JudgingServicer(judging_pb2_grpc.JudgingServiceServicer):
         return judging_pb2.ExportVerdictsResponse(uri=done.uri, exported=done.exported, excluded=done.excluded)
 
     async def GetResults(self, request: judging_pb2.GetResultsRequest, context: Any) -> judging_pb2.Results:
-        return from_results(await self._studies.results(study_id(request.name)))
+        name = study_id(request.name)
+        if request.current:
+            return from_computed(await self._studies.current(name))
+        computed, study = await self._studies.latest(name)
+        return from_computed(computed, study.changes - computed.changes)
 
     async def CreateReport(self, request: judging_pb2.CreateReportRequest, context: Any) -> operations_pb2.Operation:
         await self._studies.repository.get(study_id(request.name))

@@ -11,29 +11,28 @@ from services.judging import aggregates
 from services.judging.asking import Inference, orders_and_draws
 from services.judging.columns import to_columns
 from services.judging.items import Answer, Place, answers_of, empty_answers, make_items
+from services.judging.kept_results import Computed, KeptResults
 from services.judging.llm_judge import Budget, LimitReached, LlmJudge
 from services.judging.repository import StoredStudy, StudyRepository
 from services.judging.response_sets import read_responses
 from services.judging.results import Results, compute
 from services.judging.selection import check_selection, record_selection
 from services.judging.study import StudySpec
+from services.judging.tallies import Tally
 from services.judging.warnings import warnings_of
 from services.shared.errors import FailedPrecondition
 from services.shared.objects import ObjectStore
 
 MAX_ITEMS = 500_000
-_CACHED_RESULTS = 32
 # What a run tells while it works: judge, verdicts had, verdicts owed, counts by state.
 JudgeReport = Callable[[str, int, int, dict[str, int]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeProgress:
-    """Verdicts by state; `total` is 0 where it is not known beforehand."""
+    """What a judge has said, and how much it will say; 0 where that is not known beforehand."""
 
-    judge: str
-    kind: str
-    states: Mapping[str, int]
+    said: Tally
     total: int = 0
 
 
@@ -44,7 +43,14 @@ class Studies:
     repository: StudyRepository
     store: ObjectStore
     inference: Inference
-    _results: dict[tuple[str, str, int, int], Results] = field(default_factory=dict)
+    _kept: KeptResults = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._kept = KeptResults(self.repository, self._compute)
+
+    async def close(self) -> None:
+        """Stop what works behind callers' backs."""
+        await self._kept.close()
 
     async def create(self, spec: StudySpec, request_id: str = "") -> StoredStudy:
         check_selection(spec)
@@ -66,7 +72,7 @@ class Studies:
             for system in spec.systems
         }
 
-    async def run(self, name: str, report: JudgeReport) -> Results:
+    async def run(self, name: str, report: JudgeReport) -> None:
         """Ask every LLM judge what it owes. A limit that is reached ends the run and is told in the state."""
         study = await self.repository.get(name)
         if not study.spec.judges:
@@ -95,34 +101,34 @@ class Studies:
             await self.repository.set_state(name, "done")
         results = await self.results(name)
         await asyncio.to_thread(record_selection, self.store, study.spec, results)
-        return results
 
     async def progress(self, name: str) -> list[JudgeProgress]:
         """How far each judge is; judges that have not begun included."""
         study = await self.repository.get(name)
-        counts = await aggregates.by_judge(self.repository.database, name)
-        samples = await aggregates.samples(self.repository.database, name)
+        tallied = {(each.judge, each.kind): each for each in await self.repository.tallies(name)}
         found = []
         for judge in study.spec.judges:
-            orders, draws = orders_and_draws(study.spec, judge, samples)
-            states = counts.pop((judge.name, "llm"), {})
-            found.append(JudgeProgress(judge.name, "llm", states, study.item_count * orders * draws))
-        return found + [JudgeProgress(judge, kind, states) for (judge, kind), states in sorted(counts.items())]
+            orders, draws = orders_and_draws(study.spec, judge, study.sample_count)
+            said = tallied.pop((judge.name, "llm"), Tally(judge.name, "llm"))
+            found.append(JudgeProgress(said, study.item_count * orders * draws))
+        return found + [JudgeProgress(said) for _, said in sorted(tallied.items())]
 
     async def results(self, name: str) -> Results:
-        """The numbers of a study; computed once for the verdicts that there are."""
+        """The numbers of a study, over every verdict that there is."""
+        return (await self.current(name)).results
+
+    async def current(self, name: str) -> Computed:
+        return await self._kept.current(await self.repository.get(name))
+
+    async def latest(self, name: str) -> tuple[Computed, StoredStudy]:
+        """The numbers as last computed, at once, and the study as it is now."""
         study = await self.repository.get(name)
-        key = (name, study.digest, *await aggregates.stamp(self.repository.database, name))
-        if key not in self._results:
-            results = await self._compute(study)
-            while len(self._results) >= _CACHED_RESULTS:
-                self._results.pop(next(iter(self._results)))
-            self._results[key] = results
-        return self._results[key]
+        return await self._kept.latest(study), study
 
     async def _compute(self, study: StoredStudy) -> Results:
         rows = await aggregates.verdict_rows(self.repository.database, study.spec)
-        gold = await aggregates.gold(self.repository.database, study.spec.name)
+        tallied = await self.repository.tallies(study.spec.name)
+        gold = {each.judge: (each.gold_right, each.gold) for each in tallied if each.gold}
 
         def work() -> Results:
             rules = study.spec.rules

@@ -37,6 +37,10 @@ studies = Table(
     Column("state", String(16), nullable=False),
     Column("state_message", Text, nullable=False, server_default=""),
     Column("item_count", Integer, nullable=False),
+    # Of these, items with a known answer.
+    Column("gold_count", Integer, nullable=False, server_default="0"),
+    # Answers per prompt and system.
+    Column("sample_count", Integer, nullable=False, server_default="1"),
     Column("empty_answers", JSON, nullable=False),
     Column("created", Float, nullable=False),
 )
@@ -88,8 +92,40 @@ verdicts = Table(
     Column("call", String(64), nullable=False, server_default=""),
     UniqueConstraint("item", "judge", "first_on_a", "draw"),
     Index("ix_verdicts_study_judge", "study", "judge"),
+    Index("ix_verdicts_study_id", "study", "id"),
     # Numbers of verdicts that were taken back are not given again.
     sqlite_autoincrement=True,
+)
+
+# How many verdicts each judge has given: see tallies.py.
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("study", ForeignKey("studies.name", ondelete="CASCADE"), primary_key=True),
+    Column("judge", String(128), primary_key=True),
+    Column("kind", String(10), primary_key=True),
+    Column("ok", Integer, nullable=False, server_default="0"),
+    Column("unparsable", Integer, nullable=False, server_default="0"),
+    Column("failed", Integer, nullable=False, server_default="0"),
+    Column("skipped", Integer, nullable=False, server_default="0"),
+    Column("gold", Integer, nullable=False, server_default="0"),
+    Column("gold_right", Integer, nullable=False, server_default="0"),
+    Column("gold_skipped", Integer, nullable=False, server_default="0"),
+    Column("changes", Integer, nullable=False, server_default="0"),
+    Column("recent_seconds", JSON, nullable=False),
+)
+
+# The results of each study as they were last computed, and which change of its verdicts was the last they cover.
+results = Table(
+    "results",
+    metadata,
+    Column("study", ForeignKey("studies.name", ondelete="CASCADE"), primary_key=True),
+    Column("changes", Integer, nullable=False),
+    Column("verdicts", Integer, nullable=False),
+    Column("computed", Float, nullable=False),
+    # How long that took.
+    Column("seconds", Float, nullable=False),
+    Column("numbers", Text, nullable=False),
 )
 
 # One place for one person's verdict on one item; an item has as many as people must see it.

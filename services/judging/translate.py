@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2
 
 from lima.judging.v1 import judging_pb2, study_pb2
 from services.judging.assignments import Progress
+from services.judging.kept_results import Computed
 from services.judging.repository import StoredStudy
 from services.judging.results import AgreementResult, PairResult, Results, ScoreResult
 from services.judging.statistics.estimate import Estimate
@@ -163,7 +164,19 @@ def from_estimate(estimate: Estimate) -> judging_pb2.Estimate:
     )
 
 
-def from_results(results: Results) -> judging_pb2.Results:
+def from_computed(computed: Computed, newer_changes: int = 0) -> judging_pb2.Results:
+    """Results with what they cover; `newer_changes` came after them."""
+    message = _results(computed.results)
+    message.verdict_count = computed.verdicts
+    message.newer_changes = newer_changes
+    if computed.at:
+        message.compute_time.CopyFrom(timestamp(computed.at))
+    elif newer_changes:
+        message.warnings[:] = ["The results are being computed: look again in a few seconds."]
+    return message
+
+
+def _results(results: Results) -> judging_pb2.Results:
     return judging_pb2.Results(
         study=_PREFIX + results.study,
         pairs=[_pair(pair) for pair in results.pairs],
@@ -246,11 +259,12 @@ def from_progress(progress: Progress) -> judging_pb2.AnnotatorProgress:
 
 
 def from_judge_progress(progress: JudgeProgress) -> judging_pb2.JudgeProgress:
+    said = progress.said
     return judging_pb2.JudgeProgress(
-        judge=progress.judge,
-        kind=progress.kind,
-        done=sum(progress.states.values()),
+        judge=said.judge,
+        kind=said.kind,
+        done=said.verdicts,
         total=progress.total,
-        unparsable=progress.states.get("unparsable", 0),
-        failed=progress.states.get("failed", 0),
+        unparsable=said.unparsable,
+        failed=said.failed,
     )

@@ -260,5 +260,5 @@ def delete(
 def _results(name: str) -> Any:
     from lima.judging.v1 import judging_pb2
 
-    request = judging_pb2.GetResultsRequest(name=f"studies/{name}")
+    request = judging_pb2.GetResultsRequest(name=f"studies/{name}", current=True)
     return call(lambda services: services.judging.GetResults(request, timeout=300))

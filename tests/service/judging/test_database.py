@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 
+from services.judging import tables
 from services.judging.__main__ import MIGRATIONS, NAME
 from services.judging.assignments import Assignments
-from services.judging.items import Answer, make_items
+from services.judging.items import Answer, Item, make_items
 from services.judging.repository import StudyRepository
 from services.judging.study import StudySpec
 from services.judging.tables import metadata
+from services.judging.verdicts import State, Verdict
 from services.shared.database import Database
 from services.shared.errors import NotFound
 from services.shared.records import Turn
@@ -34,23 +41,31 @@ async def test_the_migrations_make_the_declared_tables(database: Database) -> No
     assert await database.differences(metadata) == []
 
 
-async def test_many_people_at_once_never_get_one_place_twice(database: Database) -> None:
-    spec = StudySpec.parse(
+def comparison(name: str, overlap: int) -> StudySpec:
+    return StudySpec.parse(
         {
-            "name": "crowded",
+            "name": name,
             "protocol": "pairwise",
             "systems": [{"name": name, "responses_uri": f"s3://b/{name}"} for name in ("a", "b")],
-            "human": {"overlap": OVERLAP},
+            "human": {"overlap": overlap},
         }
     )
+
+
+def items_of(spec: StudySpec) -> list[Item]:
     prompt = (Turn(role="user", content="ask"),)
     places = {(f"p{n}", 0, 0): Answer(prompt, (Turn(role="assistant", content="x"),), "", ()) for n in range(PROMPTS)}
+    return make_items(spec, {"a": places, "b": places})
+
+
+async def test_many_people_at_once_never_get_one_place_twice(database: Database) -> None:
+    spec = comparison("crowded", overlap=OVERLAP)
     repository = StudyRepository(database)
-    await repository.create(spec, spec.digest(), make_items(spec, {"a": places, "b": places}), {}, "")
+    await repository.create(spec, spec.digest(), items_of(spec), {}, "")
     assignments = Assignments(repository)
 
     async def work(annotator: str) -> list[str]:
-        seen = []
+        seen: list[str] = []
         while True:
             try:
                 assignment = await assignments.assign(spec, annotator)
@@ -69,3 +84,36 @@ async def test_many_people_at_once_never_get_one_place_twice(database: Database)
     await repository.delete("crowded")
     with pytest.raises(NotFound):
         await repository.get("crowded")
+
+
+async def test_the_counts_begin_with_the_verdicts_of_an_earlier_version(database: Database) -> None:
+    spec = comparison("earlier", overlap=1)
+    repository = StudyRepository(database)
+    await repository.create(spec, spec.digest(), items_of(spec), {}, "")
+    (first, second, *_) = await repository.items("earlier")
+    kept = [
+        Verdict("p", first.systems, "ann", "human", gold_correct=True, item=first.id),
+        Verdict("p", second.systems, "ann", "human", state=State.SKIPPED, item=second.id),
+        Verdict("p", first.systems, "gpt", "llm", state=State.UNPARSABLE, item=first.id),
+        Verdict("p", second.systems, "gpt", "llm", item=second.id),
+    ]
+    assert await repository.add_verdicts("earlier", kept) == 4
+    counted = await repository.tallies("earlier")
+    async with database.transaction() as session:
+        await session.execute(tables.tallies.delete())
+        await session.run_sync(lambda sync: _fill(sync.connection()))
+    recounted = await repository.tallies("earlier")
+    assert [replace(each, recent_seconds=[]) for each in counted] == recounted
+    assert [(each.judge, each.verdicts, each.gold_right) for each in recounted] == [("ann", 2, 1), ("gpt", 2, 0)]
+
+
+def _fill(connection: sa.Connection) -> None:
+    """The part of the second migration that counts."""
+    path = MIGRATIONS / "judging_0002.py"
+    found = importlib.util.spec_from_file_location("judging_0002", path)
+    assert found is not None
+    assert found.loader is not None
+    migration = importlib.util.module_from_spec(found)
+    found.loader.exec_module(migration)
+    with Operations.context(MigrationContext.configure(connection)):
+        migration._count_what_is_there()

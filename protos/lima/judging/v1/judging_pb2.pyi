@@ -1,4 +1,7 @@
+import datetime
+
 from google.longrunning import operations_pb2 as _operations_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from lima.common.v1 import message_pb2 as _message_pb2
 from lima.judging.v1 import study_pb2 as _study_pb2
 from google.protobuf.internal import containers as _containers
@@ -171,10 +174,12 @@ class ListVerdictsResponse(_message.Message):
     def __init__(self, verdicts: _Optional[_Iterable[_Union[_study_pb2.Verdict, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetResultsRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "current")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    current: bool
+    def __init__(self, name: _Optional[str] = ..., current: _Optional[bool] = ...) -> None: ...
 
 class Estimate(_message.Message):
     __slots__ = ("value", "low", "high", "n", "excluded", "method")
@@ -295,7 +300,7 @@ class AgreementResult(_message.Message):
     def __init__(self, first: _Optional[str] = ..., second: _Optional[str] = ..., tie_discounted: _Optional[_Union[Estimate, _Mapping]] = ..., kappa: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
 
 class Results(_message.Message):
-    __slots__ = ("study", "pairs", "scores", "agreements", "warnings", "strengths", "reliabilities", "gold")
+    __slots__ = ("study", "pairs", "scores", "agreements", "warnings", "strengths", "reliabilities", "gold", "verdict_count", "newer_changes", "compute_time")
     STUDY_FIELD_NUMBER: _ClassVar[int]
     PAIRS_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
@@ -304,6 +309,9 @@ class Results(_message.Message):
     STRENGTHS_FIELD_NUMBER: _ClassVar[int]
     RELIABILITIES_FIELD_NUMBER: _ClassVar[int]
     GOLD_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    NEWER_CHANGES_FIELD_NUMBER: _ClassVar[int]
+    COMPUTE_TIME_FIELD_NUMBER: _ClassVar[int]
     study: str
     pairs: _containers.RepeatedCompositeFieldContainer[PairResult]
     scores: _containers.RepeatedCompositeFieldContainer[ScoreResult]
@@ -312,7 +320,10 @@ class Results(_message.Message):
     strengths: _containers.RepeatedCompositeFieldContainer[StrengthResult]
     reliabilities: _containers.RepeatedCompositeFieldContainer[ReliabilityResult]
     gold: _containers.RepeatedCompositeFieldContainer[GoldResult]
-    def __init__(self, study: _Optional[str] = ..., pairs: _Optional[_Iterable[_Union[PairResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[ScoreResult, _Mapping]]] = ..., agreements: _Optional[_Iterable[_Union[AgreementResult, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., strengths: _Optional[_Iterable[_Union[StrengthResult, _Mapping]]] = ..., reliabilities: _Optional[_Iterable[_Union[ReliabilityResult, _Mapping]]] = ..., gold: _Optional[_Iterable[_Union[GoldResult, _Mapping]]] = ...) -> None: ...
+    verdict_count: int
+    newer_changes: int
+    compute_time: _timestamp_pb2.Timestamp
+    def __init__(self, study: _Optional[str] = ..., pairs: _Optional[_Iterable[_Union[PairResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[ScoreResult, _Mapping]]] = ..., agreements: _Optional[_Iterable[_Union[AgreementResult, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., strengths: _Optional[_Iterable[_Union[StrengthResult, _Mapping]]] = ..., reliabilities: _Optional[_Iterable[_Union[ReliabilityResult, _Mapping]]] = ..., gold: _Optional[_Iterable[_Union[GoldResult, _Mapping]]] = ..., verdict_count: _Optional[int] = ..., newer_changes: _Optional[int] = ..., compute_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreateReportRequest(_message.Message):
     __slots__ = ("name", "context_json")
