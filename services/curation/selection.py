@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from services.curation.decontamination import PromptIndex
 from services.curation.draws import interleave, shuffled, temperature_weights
+from services.curation.funnel import Funnel
 from services.curation.pool import Key, Pool
 from services.curation.sources.source import Draw
 from services.curation.spec import Quota
@@ -137,9 +138,20 @@ def explain(pool: Pool) -> str:
     funnel = pool.funnel
     steps = sorted((step for step in funnel.steps if step.removed), key=lambda step: -step.removed)[:3]
     if not funnel.entered:
-        return "the corpus holds none of this kind"
+        return f"the corpus holds none of this kind{explain_malformed(funnel)}"
     removed = ", ".join(f"'{step.filter}' removed {step.removed}" for step in steps) or "no filter removed any"
-    return f"of {funnel.entered} read, {removed}; {len(pool.keys)} are left"
+    return f"of {funnel.entered} read, {removed}; {len(pool.keys)} are left{explain_malformed(funnel)}"
+
+
+def explain_malformed(funnel: Funnel) -> str:
+    """How many records could not be read, and where the first of them stands; nothing where all could."""
+    if not funnel.malformed_count:
+        return ""
+    first = funnel.malformed[0]
+    return (
+        f"; {funnel.malformed_count} malformed records were skipped, the first at byte {first.offset} of {first.file} "
+        f"({first.reason})"
+    )
 
 
 def split_counts(sources: Sequence[Wanted]) -> Mapping[Split, int]:

@@ -6,19 +6,17 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.e2e.place import REPOSITORY, SECONDS, Place
+
 EXPERIMENT = REPOSITORY / "experiments" / "smoke.yaml"
-SECONDS = 600
 # Which component dies together with the command when the step of that kind is being made.
 VICTIMS = {
     "corpus": "object-store",
@@ -32,51 +30,33 @@ VICTIMS = {
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS)]
 
 
-@dataclass(frozen=True)
-class Place:
-    """One state directory and the command line that works in it."""
+def run(place: Place) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads(place.lima("run", str(EXPERIMENT), "--json", "--port-base", "0"))
+    return summary
 
-    state_dir: Path
 
-    def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "services.cli.main", *words]
+def run_until(place: Place, step: str) -> None:
+    """Start the experiment, and kill it and a component hard when `step` is being made."""
+    words = place.command("run", str(EXPERIMENT), "--port-base", "0")
+    with subprocess.Popen(words, env=place.environment, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr is not None
+        seen = []
+        for line in child.stderr:
+            seen.append(line)
+            stage = line.removeprefix(f"{step}: ")
+            if stage != line and not stage.startswith("starting"):
+                break
+        else:
+            pytest.fail(f"{step} was never made: {''.join(seen)}")
+        child.send_signal(signal.SIGKILL)
+    kill_component(place, VICTIMS[step.partition(" ")[0]])
 
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "LIMA_STATE_DIR": str(self.state_dir), "OMP_NUM_THREADS": "2"}
 
-    def lima(self, *words: str) -> str:
-        ended = subprocess.run(
-            self.command(*words), env=self.environment, capture_output=True, text=True, check=False, timeout=SECONDS
-        )
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout
-
-    def run(self) -> dict[str, Any]:
-        summary: dict[str, Any] = json.loads(self.lima("run", str(EXPERIMENT), "--json", "--port-base", "0"))
-        return summary
-
-    def run_until(self, step: str) -> None:
-        """Start the experiment, and kill it and a component hard when `step` is being made."""
-        words = self.command("run", str(EXPERIMENT), "--port-base", "0")
-        with subprocess.Popen(words, env=self.environment, stderr=subprocess.PIPE, text=True) as child:
-            assert child.stderr is not None
-            seen = []
-            for line in child.stderr:
-                seen.append(line)
-                stage = line.removeprefix(f"{step}: ")
-                if stage != line and not stage.startswith("starting"):
-                    break
-            else:
-                pytest.fail(f"{step} was never made: {''.join(seen)}")
-            child.send_signal(signal.SIGKILL)
-        self.kill_component(VICTIMS[step.partition(" ")[0]])
-
-    def kill_component(self, name: str) -> None:
-        for file in (self.state_dir / "processes").glob(f"{name}*.json"):
-            pid = json.loads(file.read_text())["pid"]
-            if psutil.pid_exists(pid):
-                os.kill(pid, signal.SIGKILL)
+def kill_component(place: Place, name: str) -> None:
+    for file in (place.state_dir / "processes").glob(f"{name}*.json"):
+        pid = json.loads(file.read_text())["pid"]
+        if psutil.pid_exists(pid):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +64,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, dic
     """A place where the experiment was run once, undisturbed, and what it printed."""
     place = Place(tmp_path_factory.mktemp("whole") / "state")
     try:
-        yield place, place.run()
+        yield place, run(place)
     finally:
         place.lima("down", "--purge", "--yes")
 
@@ -121,7 +101,7 @@ def test_nothing_is_left_running(whole: tuple[Place, dict[str, Any]]) -> None:
 def test_a_second_run_makes_nothing(whole: tuple[Place, dict[str, Any]]) -> None:
     place, first = whole
     begin = time.monotonic()
-    second = place.run()
+    second = run(place)
     print(f"second run: {time.monotonic() - begin:.1f} s")
     assert second["reused"] == list(second["artefacts"])
     assert digests(second) == digests(first)
@@ -134,8 +114,23 @@ def test_killed_at_every_step_it_ends_with_the_same_artefacts(
     place = Place(tmp_path / "state")
     try:
         for step in undisturbed["artefacts"]:
-            place.run_until(step.replace("-", " ", 1))
-        finished = place.run()
+            run_until(place, step.replace("-", " ", 1))
+        finished = run(place)
         assert digests(finished) == digests(undisturbed)
     finally:
         place.lima("down", "--purge", "--yes")
+
+
+def test_the_stack_by_hand(whole: tuple[Place, dict[str, Any]]) -> None:
+    place, _ = whole
+    place.lima("up")
+    states = {row["name"]: row["state"] for row in json.loads(place.lima("status", "--json"))}
+    assert set(states.values()) == {"ready"}
+    second = place.ended("up")
+    assert second.returncode == 5
+    assert "is running already" in second.stderr
+    assert "lima down" in second.stderr
+    answer = place.lima("chat", "smoke-tuned", "How does one boil an egg?", "--max-tokens", "8", "--json")
+    assert json.loads(answer)["text"]
+    place.lima("down")
+    assert {row["state"] for row in json.loads(place.lima("status", "--json"))} == {"stopped"}

@@ -33,7 +33,7 @@ def up(
     from services.shared.errors import FailedPrecondition
 
     stack = Stack(state_dir())
-    if set(stack.running()) == set(COMPONENTS):
+    if stack.is_whole():
         raise FailedPrecondition(
             f"the stack of {stack.layout.state_dir} is running already",
             remedy="lima status shows it; lima down stops it",
@@ -58,7 +58,7 @@ def status(as_json: JsonOption = False) -> None:
 
     statuses = Stack(state_dir()).status()
     emit([asdict(row) for row in statuses], as_json, lambda: show(statuses))
-    if all(row.state == "stopped" for row in statuses):
+    if all(row.state in ("stopped", "elsewhere") for row in statuses):
         next_commands("lima up")
 
 

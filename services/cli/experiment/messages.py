@@ -3,54 +3,104 @@
 from __future__ import annotations
 
 import difflib
-import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
 
-from services.shared.errors import FieldViolation, InvalidInput, InvalidInputs
+from services.shared.errors import FieldViolation, InvalidInput, InvalidInputs, show
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
 
 M = TypeVar("M", bound="Message")
 
-UNKNOWN_FIELD = re.compile(r'has no field named "(?P<key>[^"]*)" at "(?P<where>[^"]*)"')
-FAILED_FIELD = re.compile(r"Failed to parse (\S+) field: ")
+WHOLE_NUMBERS = {
+    FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
+    FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
+    FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
+    FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
+}
+NUMBERS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
 
 
 def parse_message(section: Any, message: M, field: str) -> M:
     """Fill `message` from a section of a YAML file.
 
-    Raises InvalidInputs for an unknown key (with the nearest known one), a wrong type or an unknown enum value.
+    Raises InvalidInputs for every unknown key (with the nearest known one), wrong type and unknown enum value.
     """
-    if not isinstance(section, dict):
-        raise InvalidInput(field, section, "must be a map of keys to values")
+    violations = list(of_map(section, message.DESCRIPTOR, field))
+    if violations:
+        raise InvalidInputs(violations)
     try:
         json_format.ParseDict(section, message)
     except json_format.ParseError as error:
-        raise InvalidInputs([explain(str(error), message, field)]) from error
+        raise InvalidInput(field, section, str(error)) from error
     return message
 
 
-def explain(text: str, message: Message, field: str) -> FieldViolation:
-    """What the JSON parser of protobuf found wrong, in the words of the file."""
-    root = message.DESCRIPTOR.name
-    unknown = UNKNOWN_FIELD.search(text)
-    if unknown:
-        known = [snake_case(name) for name in re.findall(r"'(\w+)'", text.partition("Available Fields")[2])]
-        nearest = difflib.get_close_matches(unknown["key"], known, n=1)
+def of_map(section: Any, descriptor: Descriptor, path: str) -> Iterator[FieldViolation]:
+    """What is wrong with a section that should be a message."""
+    if descriptor.full_name.startswith("google.protobuf."):
+        # Free-form values, durations and the like have JSON forms of their own.
+        return
+    if not isinstance(section, dict):
+        yield FieldViolation(path, show(section), "must be a map of keys to values")
+        return
+    known = descriptor.fields_by_name
+    for key, value in section.items():
+        if key in known:
+            yield from of_field(value, known[key], f"{path}.{key}")
+            continue
+        nearest = difflib.get_close_matches(str(key), known, n=1)
         hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
-        path = unknown["where"].removeprefix(root)
-        return FieldViolation(f"{field}{path}.{unknown['key']}", "", f"is not a known key: {hint}")
-    rule, _, where = FAILED_FIELD.sub("", text).strip().rstrip(".").partition(f" at {root}")
-    path = where or "".join(f".{name}" for name in FAILED_FIELD.findall(text))
-    return FieldViolation(f"{field}{path}", "", rule[0].lower() + rule[1:])
+        yield FieldViolation(f"{path}.{key}", "", f"is not a known key: {hint}")
 
 
-def snake_case(name: str) -> str:
-    """
-    >>> snake_case("maxTokens")
-    'max_tokens'
-    """
-    return re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
+def of_field(value: Any, field: FieldDescriptor, path: str) -> Iterator[FieldViolation]:
+    if value is None:
+        # An empty value in YAML leaves the field at its default.
+        return
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        if not isinstance(value, dict):
+            yield FieldViolation(path, show(value), "must be a map of keys to values")
+            return
+        for key, entry in value.items():
+            yield from of_value(entry, field.message_type.fields_by_name["value"], f"{path}.{key}")
+    elif field.is_repeated:
+        if not isinstance(value, list):
+            yield FieldViolation(path, show(value), "must be a list")
+            return
+        for index, entry in enumerate(value):
+            yield from of_value(entry, field, f"{path}[{index}]")
+    else:
+        yield from of_value(value, field, path)
+
+
+def of_value(value: Any, field: FieldDescriptor, path: str) -> Iterator[FieldViolation]:
+    if field.message_type is not None:
+        yield from of_map(value, field.message_type, path)
+        return
+    rule = broken_rule(value, field)
+    if rule:
+        yield FieldViolation(path, show(value), rule)
+
+
+def broken_rule(value: Any, field: FieldDescriptor) -> str:
+    """The rule that a single value breaks, or nothing."""
+    kind = field.cpp_type
+    if kind in WHOLE_NUMBERS:
+        low, high = WHOLE_NUMBERS[kind]
+        fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        return "" if fits else f"must be a whole number from {low} to {high}"
+    if kind in NUMBERS:
+        return "" if isinstance(value, int | float) and not isinstance(value, bool) else "must be a number"
+    if kind == FieldDescriptor.CPPTYPE_BOOL:
+        return "" if isinstance(value, bool) else "must be true or false"
+    if kind == FieldDescriptor.CPPTYPE_ENUM:
+        names = [name for name in field.enum_type.values_by_name if not name.endswith("_UNSPECIFIED")]
+        return "" if value in names else f"must be one of {', '.join(names)}"
+    return "" if isinstance(value, str) else "must be text (in quotes, if it looks like a number)"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from services.cli.stack.layout import Ports, StackFile, StackLayout
 
 LOOPBACK = "127.0.0.1"
+OBJECT_STORE = "object-store"
 # Ray schedules by counting; training and serving share the processors in turn, so the count is generous.
 RAY_LOGICAL_CPUS = 16
 RAY_OBJECT_STORE_BYTES = 128 * 2**20
@@ -108,6 +109,7 @@ def environment(layout: StackLayout, stack: StackFile) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": stack.secret_key,
         # It is written in Go, which otherwise keeps the memory that a large upload took.
         "GOMEMLIMIT": "256MiB",
+        **stack.object_store,
     }
 
 
@@ -179,7 +181,7 @@ def module(name: str) -> Callable[[StackLayout, StackFile], list[str]]:
 COMPONENTS: dict[str, Component] = {
     component.name: component
     for component in (
-        Component("object-store", (), object_store_command, lambda ports: ports.object_store),
+        Component(OBJECT_STORE, (), object_store_command, lambda ports: ports.object_store),
         Component(
             "ray",
             (),
@@ -193,14 +195,14 @@ COMPONENTS: dict[str, Component] = {
         ),
         Component(
             "curation",
-            ("object-store",),
+            (OBJECT_STORE,),
             module("services.curation"),
             lambda ports: ports.curation,
             check=serving(lambda ports: ports.curation),
         ),
         Component(
             "replica",
-            ("object-store", "ray"),
+            (OBJECT_STORE, "ray"),
             module("services.inference.replica"),
             lambda ports: ports.replica,
             host="ray",
@@ -209,31 +211,38 @@ COMPONENTS: dict[str, Component] = {
         ),
         Component(
             "inference",
-            ("object-store",),
+            (OBJECT_STORE,),
             module("services.inference"),
             lambda ports: ports.inference,
             check=serving(lambda ports: ports.inference),
         ),
         Component(
             "judging",
-            ("object-store",),
+            (OBJECT_STORE,),
             module("services.judging"),
             lambda ports: ports.judging,
             check=serving(lambda ports: ports.judging),
         ),
-        Component("console", ("object-store",), module("services.console"), lambda ports: ports.console),
+        Component("console", (OBJECT_STORE,), module("services.console"), lambda ports: ports.console),
     )
 }
 
 
-def with_needs(names: tuple[str, ...]) -> list[Component]:
-    """The named components and all they need, in an order in which they can be started."""
+def components_of(stack: StackFile) -> dict[str, Component]:
+    """What this stack is made of: no object store of its own where it was told of one elsewhere."""
+    return {name: component for name, component in COMPONENTS.items() if not stack.object_store or name != OBJECT_STORE}
+
+
+def with_needs(names: tuple[str, ...], stack: StackFile) -> list[Component]:
+    """The named components and all they need of this stack, in an order in which they can be started."""
     ordered: dict[str, Component] = {}
+    own = components_of(stack)
 
     def add(name: str) -> None:
-        for need in COMPONENTS[name].needs:
-            add(need)
-        ordered.setdefault(name, COMPONENTS[name])
+        if name in own:
+            for need in own[name].needs:
+                add(need)
+            ordered.setdefault(name, own[name])
 
     for name in names:
         add(name)

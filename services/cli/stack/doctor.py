@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 from services.cli.stack.layout import DEFAULT_PORT_BASE, Ports, StackLayout
+from services.cli.stack.space import existing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +84,7 @@ def examine_memory() -> Finding:
 
 
 def examine_disk(state_dir: Path) -> Finding:
-    folder = next(parent for parent in [state_dir.resolve(), *state_dir.resolve().parents] if parent.exists())
+    folder = existing(state_dir)
     gib = shutil.disk_usage(folder).free / 2**30
     found = f"{gib:.1f} GiB free at {folder}"
     if gib < WANTED_DISK_GIB:

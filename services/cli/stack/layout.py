@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Self
 
 from services.shared.errors import DataCorrupt, FailedPrecondition, InvalidInput
+from services.shared.settings import PREFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 DEFAULT_PORT_BASE = 7400
 MAX_PORT_BASE = 55_000
 BLOCK_TRIES = 50
+OBJECT_STORE_VARIABLES = f"{PREFIX}OBJECT_STORE_"
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,13 @@ class Ports:
             )
 
 
+def object_store_elsewhere() -> dict[str, str]:
+    """The variables of this environment that name an S3 server; empty where it names none."""
+    if f"{OBJECT_STORE_VARIABLES}ENDPOINT" not in os.environ:
+        return {}
+    return {name: value for name, value in os.environ.items() if name.startswith(OBJECT_STORE_VARIABLES)}
+
+
 def is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -113,6 +122,8 @@ class StackFile:
     ray_token: str = field(default_factory=lambda: secrets.token_hex(32))
     access_key: str = field(default_factory=lambda: "lima-" + secrets.token_hex(6))
     secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    # The variables that name an S3 server elsewhere; empty where the stack has its own.
+    object_store: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> StackFile | None:

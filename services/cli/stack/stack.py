@@ -11,12 +11,21 @@ import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from services.cli.stack import process
-from services.cli.stack.components import COMPONENTS, Component, environment, listening, with_needs
-from services.cli.stack.layout import DEFAULT_PORT_BASE, Ports, StackFile, StackLayout
+from services.cli.stack.components import (
+    COMPONENTS,
+    OBJECT_STORE,
+    Component,
+    components_of,
+    environment,
+    listening,
+    with_needs,
+)
+from services.cli.stack.layout import DEFAULT_PORT_BASE, Ports, StackFile, StackLayout, object_store_elsewhere
+from services.cli.stack.space import check_space
 from services.shared.errors import FailedPrecondition, Unavailable
 from services.shared.settings import Settings
 
@@ -31,7 +40,7 @@ RUN_PATIENCE = 60.0
 @dataclass(frozen=True)
 class ComponentStatus:
     name: str
-    # "ready", "starting" or "stopped".
+    # "ready", "starting", "stopped", or "elsewhere" for an S3 server that is not a part of the stack.
     state: str
     pid: int | None
     port: int | None
@@ -65,6 +74,11 @@ class Stack:
     def running(self) -> list[str]:
         return [name for name in COMPONENTS if self.process_file(name).find() is not None]
 
+    def is_whole(self) -> bool:
+        """Whether all of it runs."""
+        stack = self.file()
+        return stack is not None and set(self.running()) == set(components_of(stack))
+
     def status(self) -> list[ComponentStatus]:
         stack = self.file()
         return [self.component_status(component, stack) for component in COMPONENTS.values()]
@@ -72,13 +86,18 @@ class Stack:
     def start(self, *names: str, port_base: int | None = None) -> list[str]:
         """Start the named components and what they need; return those that were not running before.
 
-        Raises FailedPrecondition for a taken port, Unavailable for a program that does not come up.
+        Raises FailedPrecondition for a taken port or a full disk, Unavailable for a program that does not come up or
+        an S3 server elsewhere that does not answer.
         """
         with self.lock():
+            check_space(self.layout)
             self.layout.create()
             stack = self.stack_file(port_base)
-            started = [component for component in with_needs(names) if self.launch(component, stack)]
-            for component in with_needs(names):
+            if stack.object_store:
+                self.check_object_store()
+            wanted = with_needs(names, stack)
+            started = [component for component in wanted if self.launch(component, stack)]
+            for component in wanted:
                 self.wait(component, stack)
             return [component.name for component in started]
 
@@ -91,7 +110,7 @@ class Stack:
             # A run saves its state when it is asked to end; it cannot once Ray is gone.
             self.stop_runs()
         chosen = [name for name in self.running() if not names or name in names]
-        users = [name for name in chosen if name != "object-store"]
+        users = [name for name in chosen if name != OBJECT_STORE]
         with ThreadPoolExecutor() as pool:
             list(pool.map(self.stop_one, users))
         for name in set(chosen) - set(users):
@@ -126,14 +145,29 @@ class Stack:
 
     def stack_file(self, port_base: int | None) -> StackFile:
         stack = self.file()
-        if stack is not None and (self.running() or port_base is None):
+        store = object_store_elsewhere()
+        if stack is not None and self.running():
+            if store and store != stack.object_store:
+                raise FailedPrecondition(
+                    f"the stack of {self.layout.state_dir} runs with another store than the environment names",
+                    remedy="lima down, then run the same command again; or unset LIMA_OBJECT_STORE_ENDPOINT",
+                )
             return stack
-        ports = Ports.from_base(DEFAULT_PORT_BASE if port_base is None else port_base)
-        ports.check_free()
-        # Keys stay as they were: the object store's data was written under them.
-        stack = StackFile(ports) if stack is None else StackFile(**{**vars(stack), "ports": ports})
+        if stack is None or port_base is not None:
+            ports = Ports.from_base(DEFAULT_PORT_BASE if port_base is None else port_base)
+            ports.check_free()
+            # Keys stay as they were: the object store's data was written under them.
+            stack = StackFile(ports) if stack is None else replace(stack, ports=ports)
+        # The environment decides at each start; commands that come later follow what was decided.
+        stack = replace(stack, object_store=store)
         stack.write(self.layout.stack_file)
         return stack
+
+    def check_object_store(self) -> None:
+        """Raise what is wrong with the S3 server elsewhere before anything is started."""
+        from services.shared.objects import ObjectStore
+
+        ObjectStore.from_settings(self.settings()).find_bucket()
 
     def launch(self, component: Component, stack: StackFile) -> bool:
         file = self.process_file(component.name)
@@ -142,8 +176,8 @@ class Stack:
         if component.name == "ray":
             # A killed head leaves its helpers behind, and they would answer for the new one.
             process.stop_by_argument(str(self.layout.ray_temp))
-        for need in component.needs:
-            self.wait(COMPONENTS[need], stack)
+        for need in with_needs(component.needs, stack):
+            self.wait(need, stack)
         lives_on = bool(component.host) and self.process_file(component.host).find() is not None
         if component.is_ready(self.layout, stack.ports) and not lives_on:
             raise FailedPrecondition(
@@ -176,6 +210,8 @@ class Stack:
         )
 
     def component_status(self, component: Component, stack: StackFile | None) -> ComponentStatus:
+        if stack is not None and component.name not in components_of(stack):
+            return ComponentStatus(component.name, "elsewhere", None, None, None, self.log(component.name))
         running = self.process_file(component.name).find()
         ready = running is not None and stack is not None and component.is_ready(self.layout, stack.ports)
         return ComponentStatus(

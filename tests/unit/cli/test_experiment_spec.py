@@ -66,7 +66,19 @@ BAD_DOCUMENTS = [
     (
         {"datasets": {"data": {"sources": [{"corpus": "posts", "stack_exchange": {"temperature": "hot"}}]}}},
         "datasets.data.sources[0].stack_exchange.temperature",
-        "parse float",
+        "must be a number",
+    ),
+    ({"datasets": {"data": {"seed": "many"}}}, "datasets.data.seed", "must be a whole number"),
+    ({"datasets": {"data": {"sources": {"corpus": "posts"}}}}, "datasets.data.sources", "must be a list"),
+    (
+        {"datasets": {"data": {"sources": [{"corpus": "posts", "quota": {"train": True}}]}}},
+        "datasets.data.sources[0].quota.train",
+        "must be a whole number",
+    ),
+    (
+        {"datasets": {"data": {"sources": [{"corpus": "posts", "quota": {"allow_fewer": "yes"}}]}}},
+        "datasets.data.sources[0].quota.allow_fewer",
+        "must be true or false",
     ),
     ({"models": {"base": {}}}, "models.base", "exactly one of"),
     ({"models": {"base": {"package": "a", "hub": "b"}}}, "models.base", "exactly one of"),
@@ -85,7 +97,7 @@ BAD_DOCUMENTS = [
     (
         {"responses": {"answers": {"run": "tuned", "prompts": {"dataset": "data"}, "sampling": {"top_p": "all"}}}},
         "responses.answers.sampling.top_p",
-        "parse float",
+        "must be a number",
     ),
     ({"studies": {"pairs": {"systems": ["nobody"]}}}, "studies.pairs.systems.0", "must be a name of responses"),
     ({"studies": {"pairs": {"systems": []}}}, "studies.pairs.systems", "at least 1"),

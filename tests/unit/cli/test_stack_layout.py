@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.stack.layout import Ports, StackFile, StackLayout
+from services.cli.stack.components import OBJECT_STORE, environment, with_needs
+from services.cli.stack.layout import Ports, StackFile, StackLayout, object_store_elsewhere
 from services.shared.errors import DataCorrupt, FailedPrecondition, InvalidInput
 
 
@@ -58,3 +59,18 @@ def test_rays_folder_keeps_socket_paths_short(tmp_path: Path) -> None:
     layout = StackLayout(tmp_path / ("deep" * 30))
     session = "session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store"
     assert len(str(layout.ray_temp / session)) <= 107
+
+
+def test_a_store_elsewhere_takes_the_place_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"LIMA_OBJECT_STORE_ENDPOINT": "https://s3.example.org", "LIMA_OBJECT_STORE_BUCKET": "elsewhere"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    stack = StackFile(Ports.from_base(8000), object_store=object_store_elsewhere())
+    assert stack.object_store == told
+    assert environment(StackLayout(tmp_path), stack).items() >= told.items()
+    assert [component.name for component in with_needs(("curation",), stack)] == ["curation"]
+
+
+def test_without_a_store_elsewhere_the_stack_has_its_own() -> None:
+    stack = StackFile(Ports.from_base(8000), object_store=object_store_elsewhere())
+    assert [component.name for component in with_needs(("curation",), stack)] == [OBJECT_STORE, "curation"]
