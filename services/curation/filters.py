@@ -72,12 +72,11 @@ def words(text: str) -> list[str]:
 
 # ASCII letters, digits and "_" stay; every other byte becomes a space.
 _KEPT = bytes(byte if (chr(byte).isalnum() and byte < 128) or byte == 0x5F else 0x20 for byte in range(256))
-_FOLDED = _KEPT.lower()
 
 
-def _word_bytes(text: str, table: bytes) -> bytes:
+def _word_bytes(text: str) -> bytes:
     """The words of a text with one space between and around them."""
-    return b" " + b" ".join(text.encode("utf-8", "replace").translate(table).split()) + b" "
+    return b" " + b" ".join(text.encode("utf-8", "replace").translate(_KEPT).split()) + b" "
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +85,19 @@ class _Phrases:
 
     pattern: re.Pattern[str]
     needles: tuple[bytes, ...]
-    table: bytes
 
     @classmethod
-    def compile(cls, phrases: Sequence[str], table: bytes, flags: int) -> _Phrases:
+    def compile(cls, phrases: Sequence[str], flags: int) -> _Phrases:
         patterns = []
         for phrase in sorted(phrases, key=len, reverse=True):
             escaped = re.escape(phrase).replace(r"\ ", r"\s+").replace("'", "['\u2019]")
             # A phrase such as "'s answer" begins inside a word; all others begin where a word does.
             patterns.append(rf"\b{escaped}" if phrase[0].isalnum() else escaped)
         pattern = re.compile(rf"(?:{'|'.join(patterns)})(?!\w)", flags)
-        return cls(pattern, tuple({_word_bytes(phrase, table) for phrase in phrases}), table)
+        return cls(pattern, tuple({_word_bytes(phrase) for phrase in phrases}))
 
-    def find(self, text: str) -> str | None:
-        haystack = _word_bytes(text, self.table)
-        if not any(needle in haystack for needle in self.needles):
+    def find(self, text: str, words: bytes) -> str | None:
+        if not any(needle in words for needle in self.needles):
             return None
         match = self.pattern.search(text)
         return match.group() if match else None
@@ -114,26 +111,23 @@ class PhraseFilter:
     not. Both apostrophes match.
     """
 
-    parts: tuple[_Phrases, ...]
+    sensitive: _Phrases
+    folded: _Phrases
 
     def find(self, text: str) -> str | None:
         """A phrase that occurs, or None."""
-        return next((found for part in self.parts if (found := part.find(text))), None)
+        words = _word_bytes(text)
+        return self.sensitive.find(text, words) or self.folded.find(text, words.lower())
 
 
 @lru_cache(maxsize=64)
 def phrase_filter(phrases: tuple[str, ...]) -> PhraseFilter:
     """Raises ValueError for a phrase without a letter or digit: it would match nothing or everything."""
-    if wrong := [phrase for phrase in phrases if not _word_bytes(phrase, _KEPT).strip()]:
+    if wrong := [phrase for phrase in phrases if not _word_bytes(phrase).strip()]:
         raise ValueError(f"{wrong[0]!r} has no letter or digit")
     sensitive = [phrase for phrase in phrases if phrase != phrase.lower()]
-    insensitive = [phrase for phrase in phrases if phrase == phrase.lower()]
-    parts = []
-    if sensitive:
-        parts.append(_Phrases.compile(sensitive, _KEPT, 0))
-    if insensitive:
-        parts.append(_Phrases.compile(insensitive, _FOLDED, re.IGNORECASE))
-    return PhraseFilter(tuple(parts))
+    folded = [phrase for phrase in phrases if phrase == phrase.lower()]
+    return PhraseFilter(_Phrases.compile(sensitive, 0), _Phrases.compile(folded, re.IGNORECASE))
 
 
 def title_problem(title: str) -> str | None:

@@ -19,15 +19,14 @@ _AMPERSAND = ord("&")
 
 
 def needles_of(words: Iterable[str]) -> tuple[bytes, ...]:
-    """The byte strings in which each word most often stands: between spaces, after a tag, before a full stop.
+    """The byte strings in which each word most often stands: between spaces, and with a capital after a tag.
 
-    Words that need escaping have none; folded words are looked for as they are and with a capital.
+    Words that need escaping have none.
     """
     plain = [word for word in words if word.isascii() and word.replace("'", "").isalpha() and word[0] != "'"]
     ordered = sorted(plain, key=lambda word: (word == word.lower(), len(word)))
-    forms = [form for word in ordered for form in dict.fromkeys((word, word[0].upper() + word[1:]))]
-    around = (" {} ", "&gt;{} ", " {}.", " {},")
-    return tuple(pattern.format(form).encode() for pattern in around for form in forms)
+    between = [f" {word} ".encode() for word in ordered]
+    return (*between, *(f"&gt;{word[0].upper()}{word[1:]} ".encode() for word in ordered))
 
 
 def surely_says(body: bytes, needles: Iterable[bytes]) -> bool:
