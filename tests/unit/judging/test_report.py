@@ -78,7 +78,7 @@ def provenance(spec: StudySpec) -> dict[str, Provenance]:
 
 
 def stored(spec: StudySpec) -> StoredStudy:
-    return StoredStudy(spec, spec.digest(), "done", "", PROMPTS, 0, {}, 0.0, Usage(calls=3))
+    return StoredStudy(spec, spec.digest(), "done", "", PROMPTS, 0, 1, 0, 0, {}, 0.0, Usage(calls=3))
 
 
 EXPECTED = {
