@@ -19,6 +19,7 @@ from services.curation.review_queues import ReviewQueues
 from services.curation.review_servicer import ReviewServicer, review_service
 from services.curation.servicer import CurationServicer, curation_service
 from services.curation.settings import CurationSettings
+from services.curation.web import Web
 from services.curation.workshop import Workshop
 from services.shared.database import Database
 from services.shared.objects import ObjectStore
@@ -47,7 +48,9 @@ def workers_of(settings: CurationSettings) -> Workers:
 def workshop_of(settings: CurationSettings) -> Workshop:
     store = ObjectStore.from_settings(settings)
     local = settings.local_folder
-    corpora = Corpora(store, local / "corpora", settings.curation_import_roots, settings.curation_max_decoded_bytes)
+    most = settings.curation_max_decoded_bytes
+    web = Web(settings.curation_import_urls, most)
+    corpora = Corpora(store, local / "corpora", settings.curation_import_roots, most, web)
     builder = Builder(local / "parts", workers_of(settings))
     return Workshop(store, corpora, Datasets(store), builder, local / "work")
 

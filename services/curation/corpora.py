@@ -14,7 +14,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 from services.curation.archives import compress_zst, decode_file, decoded_name, extract_7z, is_7z, is_compressed
 from services.curation.build import LocalCorpus
 from services.curation.sources.source import CorpusFile
+from services.curation.web import Web, is_web
 from services.shared.digest import digest_file, digest_json
 from services.shared.errors import InvalidInput, NotFound
 from services.shared.objects import MANIFEST, ObjectStore
@@ -56,6 +57,7 @@ class Corpora:
     local: Path
     roots: tuple[Path, ...] = ()
     max_decoded_bytes: int = 1 << 40
+    web: Web = field(default_factory=Web)
 
     def find(self, name: str, digest: str = "") -> CorpusInfo:
         """A corpus by name: the newest, or that with the digest. Raises NotFound."""
@@ -76,7 +78,7 @@ class Corpora:
                 yield self._info(name, digest, manifest)
 
     def add(self, name: str, source_uri: str, report: Callable[[str, int, int], None]) -> CorpusInfo:
-        """Import the files below an s3:// prefix of the store, or a folder below an allowed root.
+        """Import the files below an s3:// prefix of the store, below an allowed web address, or in an allowed folder.
 
         Importing the same files again gives the same corpus. Raises InvalidInput, NotFound, ArchiveDamaged.
         """
@@ -91,6 +93,9 @@ class Corpora:
             return self.put(name, staged, report)
 
     def _stage(self, source_uri: str, staged: Path, report: Callable[[str, int, int], None]) -> None:
+        if is_web(source_uri):
+            self.web.fetch(source_uri, staged, report)
+            return
         if not source_uri.startswith("s3://"):
             self._copy_folder(source_uri, staged)
             return
@@ -110,7 +115,7 @@ class Corpora:
             raise InvalidInput(
                 "source_uri",
                 source,
-                "must be s3://bucket/prefix, or a folder below a root that the server allows",
+                "must be s3://bucket/prefix, an http(s) address, or a folder below a root that the server allows",
                 "Upload the folder with lima import, or start the server with LIMA_CURATION_IMPORT_ROOTS.",
             )
         if not path.is_dir():

@@ -48,7 +48,9 @@ class CurationServicer(curation_pb2_grpc.CurationServiceServicer):
     async def ImportCorpus(self, request: curation_pb2.ImportCorpusRequest, context: Context) -> Operation:
         match_name("corpus_id", request.corpus_id)
         if not request.source_uri:
-            raise InvalidInput("source_uri", "", "must be s3://bucket/prefix or a folder below an allowed root")
+            raise InvalidInput(
+                "source_uri", "", "must be s3://bucket/prefix, an http(s) address, or a folder below an allowed root"
+            )
         target = f"corpora/{request.corpus_id}"
         return await self._operations.start("import_corpus", request, target=target, request_id=request.request_id)
 

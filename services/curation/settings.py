@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from services.curation.web import is_web
 from services.shared.settings import Settings
+
+
+def _url_prefix(value: str) -> str:
+    if not is_web(value) or not value.endswith("/") or "@" in value:
+        raise ValueError("must be http:// or https://, end with / and hold no credentials")
+    return value
+
+
+UrlPrefix = Annotated[str, AfterValidator(_url_prefix)]
 
 
 class CurationSettings(Settings):
     # Folders of this machine that ImportCorpus may read; none by default.
     curation_import_roots: tuple[Path, ...] = ()
+    # Web addresses below which ImportCorpus may fetch; each ends with "/".
+    curation_import_urls: tuple[UrlPrefix, ...] = ("https://archive.org/download/",)
     # Processes that read corpora; small corpora are read in one.
     curation_workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=512)
     # What one compressed file or archive may decode to.

@@ -103,7 +103,7 @@ class CurationServiceServicer:
     """
 
     def ImportCorpus(self, request, context):
-        """Registers files under corpora/<name>/ of the store as an immutable corpus. Response: Corpus.
+        """Puts files from the store, the web or a folder into corpora/<name>/ as an immutable corpus. Response: Corpus.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
