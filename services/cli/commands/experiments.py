@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from services.cli.help import with_examples
 from services.cli.output import JsonOption, emit, next_commands, note, table
+
+if TYPE_CHECKING:
+    from services.cli.experiment.runner import Outcome
+    from services.cli.experiment.spec import Experiment
+    from services.cli.stack.stack import Stack
 
 app = typer.Typer(
     help=with_examples("Experiment files: the whole loop in one YAML document.", "lima experiments list"),
@@ -28,6 +33,7 @@ FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="An experimen
         "lima run experiments/quickstart.yaml",
         "lima run experiments/smoke.yaml --json",
         "lima run experiments/quickstart.yaml --keep    leave the stack running",
+        "lima run experiments/lima.yaml --context lab -n lima    on a platform in a cluster: runs are FineTuneJobs",
     ),
 )
 def run(
@@ -36,18 +42,31 @@ def run(
     port_base: Annotated[
         int | None, typer.Option("--port-base", help="First of a block of ports for the stack; 0 takes free ones.")
     ] = None,
+    context: Annotated[
+        str | None, typer.Option(help="Context of the kubeconfig whose cluster has the platform; default: none.")
+    ] = None,
+    namespace: Annotated[str | None, typer.Option("-n", "--namespace", help="The platform's, with --context.")] = None,
+    kubeconfig: Annotated[str | None, typer.Option(help="Path of a kubeconfig, with --context.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     from services.cli.client import state_dir
     from services.cli.experiment import summary
     from services.cli.experiment.runner import walk
     from services.cli.experiment.spec import load_experiment
+    from services.cli.stack.components import OBJECT_STORE
     from services.cli.stack.stack import Stack
+    from services.shared.errors import InvalidInput
 
     stack = Stack(state_dir())
     experiment = load_experiment(file, stack.settings())
+    if context:
+        outcome = _walk_on_cluster(experiment, stack, context, namespace, kubeconfig)
+        emit(summary.as_json(experiment, outcome), as_json, lambda: summary.show(experiment, outcome))
+        return
+    if namespace or kubeconfig:
+        raise InvalidInput("--context", "", "is needed beside --namespace and --kubeconfig: it chooses the cluster")
     running = stack.running()
-    stack.start("object-store", port_base=port_base)
+    stack.start(OBJECT_STORE, port_base=port_base)
     try:
         outcome = asyncio.run(walk(experiment, stack))
     finally:
@@ -55,6 +74,20 @@ def run(
         if started and not keep:
             stack.stop(*started)
     emit(summary.as_json(experiment, outcome), as_json, lambda: summary.show(experiment, outcome))
+
+
+def _walk_on_cluster(
+    experiment: Experiment, stack: Stack, context: str, namespace: str | None, kubeconfig: str | None
+) -> Outcome:
+    from services.cli.experiment.cluster import ClusterSite
+    from services.cli.experiment.runner import walk
+    from services.cli.kubectl_commands.cluster import Kubectl
+    from services.cli.kubectl_commands.platform import reach
+
+    stack.layout.create()
+    kubectl = Kubectl(namespace, context, kubeconfig)
+    with reach(kubectl) as settings:
+        return asyncio.run(walk(experiment, stack, ClusterSite(kubectl, settings)))
 
 
 @app.command(

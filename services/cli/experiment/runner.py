@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from services.cli.client import connect
 from services.cli.experiment.artefact import Artefact, Records
 from services.cli.experiment.models import ModelStep
+from services.cli.experiment.site import LocalSite, Site
 from services.cli.experiment.steps import (
     CorpusStep,
     DatasetStep,
@@ -19,6 +20,7 @@ from services.cli.experiment.steps import (
 )
 from services.cli.experiment.studies import StudyStep
 from services.cli.output import note, progress
+from services.cli.stack.space import while_there_is_space
 
 if TYPE_CHECKING:
     from services.cli.experiment.spec import Experiment
@@ -55,17 +57,17 @@ def plan_steps(experiment: Experiment) -> list[Step]:
     return steps
 
 
-async def walk(experiment: Experiment, stack: Stack) -> Outcome:
-    """Find or make every artefact of the experiment. Starts the components that a missing one needs."""
-    outcome = Outcome()
-    async with connect(stack.settings()) as services:
+async def walk(experiment: Experiment, stack: Stack, site: Site | None = None) -> Outcome:
+    """Find or make every artefact of the experiment, here or at `site`. Starts what a missing one needs."""
+    outcome, site = Outcome(), site or LocalSite(stack)
+    async with connect(site.settings()) as services:
         records = Records(services.store, experiment.name)
         for step in plan_steps(experiment):
             inputs = step.inputs(outcome.made)
             artefact = await records.find(step.key, inputs)
             if artefact is None:
                 begin = time.monotonic()
-                artefact = await make(step, Workplace(experiment, stack, services, outcome.made))
+                artefact = await make(step, Workplace(experiment, stack, site, services, outcome.made))
                 await records.keep(step.key, inputs, artefact)
                 note(f"{step.kind} {step.name}: made {artefact.name} ({time.monotonic() - begin:.1f} s)")
             else:
@@ -78,5 +80,5 @@ async def walk(experiment: Experiment, stack: Stack) -> Outcome:
 async def make(step: Step, place: Workplace) -> Artefact:
     with progress(f"{step.kind} {step.name}") as bar:
         bar.update("starting what it needs", 0, 0)
-        place.stack.start(*step.components)
-        return await step.make(place, bar)
+        place.site.start(*step.components)
+        return await while_there_is_space(place.stack.layout, step.make(place, bar))

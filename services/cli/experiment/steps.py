@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from services.cli.experiment.artefact import Artefact
 from services.cli.experiment.requests import sampling, training_spec
-from services.cli.experiment.training import follow_run, metrics_by_epoch
+from services.cli.experiment.training import metrics_by_epoch
 from services.cli.output import message_to_dict
 from services.shared.digest import digest_json
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lima.curation.v1.spec_pb2 import DatasetSpec
     from services.cli.client import Services
     from services.cli.experiment import document
+    from services.cli.experiment.site import Site
     from services.cli.experiment.spec import Experiment
     from services.cli.output import Progress
     from services.cli.stack.stack import Stack
@@ -33,7 +34,9 @@ class Workplace:
     """What a step works with."""
 
     experiment: Experiment
+    # Of this machine: where reports are kept.
     stack: Stack
+    site: Site
     services: Services
     made: Mapping[str, Artefact]
 
@@ -146,7 +149,9 @@ class RunStep(Step):
             base_model=place.made[f"model-{self.run.base_model}"].uri,
             dataset=place.made[f"dataset-{self.run.dataset}"].uri,
         ).model_copy(update={"run": run})
-        status = await follow_run(place.stack, place.services.store, spec, progress)
+        status = await place.site.train(self.run, spec, place.services.store, progress)
+        # A cluster's run has a name of its own, and its records lie under that.
+        run = status.run
         checkpoint = f"runs/{run}/{status.selected_checkpoint or status.last_checkpoint}"
         operation = await place.services.models.RegisterModel(
             RegisterModelRequest(model_id=self.name, checkpoint=checkpoint)

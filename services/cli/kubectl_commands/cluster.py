@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from services.shared.errors import FailedPrecondition, LimaError, NotFound
+from services.shared.errors import AlreadyExists, FailedPrecondition, LimaError, NotFound
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Kubectl:
         """Run kubectl to its end and return what it printed.
 
         Raises:
-            NotFound, FailedPrecondition, LimaError: kubectl is missing or refused, with its own words.
+            NotFound, AlreadyExists, FailedPrecondition, LimaError: kubectl is missing or refused, with its own words.
         """
         try:
             done = subprocess.run(self.command(*arguments), input=stdin, capture_output=True, text=True)
@@ -57,6 +57,8 @@ def _refused(told: str) -> LimaError:
         words: list[Any] = told.split('"')
         name = words[1] if len(words) > 1 else told
         return NotFound("object", name, remedy="kubectl get ftj lists the jobs of a namespace")
+    if "(AlreadyExists)" in told:
+        return AlreadyExists("object", told.split('"')[1])
     if "doesn't have a resource type" in told or "no matches for kind" in told:
         return FailedPrecondition(
             told, remedy="install the chart, which brings the FineTuneJob kind: helm install lima"
