@@ -26,9 +26,10 @@ _dynamic: Any = dynamic
 _watch: Any = watch.watch
 # Seconds to connect, and between two bytes.
 REQUEST_TIMEOUT = (3.0, 30.0)
-# The server ends a watch by itself after this; a connection silent for longer is half-open and is dropped.
+# The server ends a watch by itself after this.
 WATCH_SECONDS = 300
-WATCH_TIMEOUT = (3.0, WATCH_SECONDS + 30.0)
+# A server sends a bookmark every minute: a connection silent for longer is half-open, and the watch goes on in another.
+SILENCE_SECONDS = 100.0
 
 
 class KindMissing(Exception):
@@ -54,7 +55,11 @@ def connect() -> client.ApiClient:
             raise FailedPrecondition(
                 f"no Kubernetes cluster: {error}", remedy="run in a pod, or set KUBECONFIG to a file with a context"
             ) from None
-    return client.ApiClient()
+    found = client.Configuration.get_default_copy()
+    # Whoever asks tries again by itself; a Lease cannot wait for three attempts in a row.
+    found.retries = False
+    found.keep_alive = True
+    return client.ApiClient(found)
 
 
 class Cluster:
@@ -93,7 +98,7 @@ class Cluster:
             allow_watch_bookmarks=True,
             timeout_seconds=WATCH_SECONDS,
             serialize=False,
-            _request_timeout=WATCH_TIMEOUT,
+            _request_timeout=(REQUEST_TIMEOUT[0], SILENCE_SECONDS),
         )
         try:
             for line in _watch.iter_resp_lines(answer):

@@ -65,8 +65,8 @@ class Informer:
                 self._watch()
                 continue
             except Gone:
+                log.info("the version to watch from is too old; listing again", kind=self._kind)
                 self._version = None
-                continue
             except KindMissing:
                 self._forget()
                 pause = LONGEST_PAUSE_SECONDS

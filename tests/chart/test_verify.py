@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.shared.settings import Settings
+from tests.chart.curation import serving_curation
 from tests.chart.tools import ROOT
 from tests.cluster.control_plane import free_port
 
@@ -20,24 +21,8 @@ TOKEN = "token-of-the-chart"
 
 @pytest.fixture
 def curation(settings: Settings, tmp_path: Path) -> Iterator[str]:
-    """The program of the image, with the settings that the chart gives it; yields its address."""
-    port = free_port()
-    environment = {
-        **os.environ,
-        "LIMA_STATE_DIR": str(tmp_path),
-        "LIMA_PORT": str(port),
-        "LIMA_TOKEN": TOKEN,
-        "LIMA_OBJECT_STORE_ENDPOINT": settings.object_store_endpoint,
-        "LIMA_OBJECT_STORE_ACCESS_KEY": settings.object_store_access_key,
-        "LIMA_OBJECT_STORE_SECRET_KEY": settings.object_store_secret_key.get_secret_value(),
-        "LIMA_OBJECT_STORE_BUCKET": settings.object_store_bucket,
-    }
-    process = subprocess.Popen([sys.executable, "-m", "services.curation"], cwd=ROOT, env=environment)
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+    with serving_curation(settings, tmp_path, TOKEN) as address:
+        yield address
 
 
 def verify(*arguments: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:

@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import kubernetes
 import pytest
 
+from services.operator.cluster import Cluster
 from services.shared.settings import Settings
 from tests.chart.render import CHART, helm
 from tests.chart.schemas import OUR_CRD, shared
 from tests.chart.tools import ROOT
-from tests.cluster.control_plane import AssetsMissing, ControlPlane, assets
+from tests.cluster.control_plane import ADMIN, OPERATOR, AssetsMissing, ControlPlane, assets
 from tests.unit.operator.jobs import config
 
 NAMESPACE = "lima"
@@ -65,11 +67,11 @@ def operator(
 ) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
     """Starts the operator as its own process, with the rights of its service account and no others."""
     facts = tmp_path / "operator.json"
-    facts.write_text(config(leaseName="lima-operator").model_dump_json(by_alias=True))
+    facts.write_text(config(leaseName="lima-operator", gpuMemory="80Gi").model_dump_json(by_alias=True))
     secret = settings.object_store_secret_key.get_secret_value()
     environment = {
         **os.environ,
-        "KUBECONFIG": str(control_plane.kubeconfig("system:serviceaccount:lima:lima-operator")),
+        "KUBECONFIG": str(control_plane.kubeconfig(OPERATOR)),
         "LIMA_OPERATOR_CONFIG": str(facts),
         "LIMA_NAMESPACE": NAMESPACE,
         "LIMA_STATE_DIR": str(tmp_path / "state"),
@@ -97,6 +99,13 @@ def operator(
         process.wait(timeout=60)
     print(log.read_text()[-4000:] if log.exists() else "")
     control_plane.kubectl("-n", NAMESPACE, "delete", "finetunejobs,rayjobs,leases", "--all", "--wait=true")
+
+
+def connected(plane: ControlPlane, user: str = ADMIN) -> Cluster:
+    """The operator's own client, with the rights of `user`."""
+    # The client library calls itself typed, and this half is not.
+    library: Any = kubernetes.config
+    return Cluster(library.new_client_from_config(str(plane.kubeconfig(user))), NAMESPACE)
 
 
 def get(plane: ControlPlane, kind: str, name: str) -> dict[str, Any] | None:

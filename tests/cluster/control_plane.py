@@ -1,23 +1,34 @@
 """A real Kubernetes control plane on the loopback, by the envtest convention.
 
 `KUBEBUILDER_ASSETS` names a folder with `etcd` (3.5.16 or newer), `kube-apiserver` and `kubectl`, and where present
-`kube-controller-manager`. Everything it makes lies in one temporary folder; it is stopped by process id.
+`kube-controller-manager` and `kube-scheduler`. Everything it makes lies in one temporary folder; it is stopped by
+process id.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 NEEDED = ("etcd", "kube-apiserver", "kubectl")
 START_SECONDS = 120.0
 ADMIN = "admin"
+OPERATOR = "system:serviceaccount:lima:lima-operator"
+# What the operator asks for, and with what right: one line each.
+AUDIT = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived", "ResponseStarted"],
+    "rules": [{"level": "Metadata", "users": [OPERATOR]}, {"level": "None"}],
+}
 
 
 class AssetsMissing(RuntimeError):
@@ -42,7 +53,7 @@ def free_port() -> int:
 
 
 class ControlPlane:
-    """etcd and kube-apiserver, and the controller manager where there is one."""
+    """etcd and kube-apiserver, and controller manager and scheduler where there are some."""
 
     def __init__(self, folder: Path) -> None:
         self.bin, self.folder = assets(), folder
@@ -53,19 +64,22 @@ class ControlPlane:
         self._tokens: dict[str, str] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    @property
-    def has_controllers(self) -> bool:
-        return (self.bin / "kube-controller-manager").exists()
+    def has(self, program: str) -> bool:
+        return os.access(self.bin / program, os.X_OK)
 
     def start(self) -> None:
         self._make_keys()
-        for account in ("lima-operator",):
-            self._users[f"system:serviceaccount:lima:{account}"] = "system:serviceaccounts,system:authenticated"
+        self._users[OPERATOR] = "system:serviceaccounts,system:authenticated"
         self._write_tokens()
+        (self.folder / "audit.json").write_text(json.dumps(AUDIT))
         self._spawn("etcd", *self._etcd_flags())
         self.start_api_server()
-        if self.has_controllers:
-            self.start_controllers()
+        if self.has("kube-controller-manager"):
+            self._spawn("kube-controller-manager", *self._controller_flags())
+        if self.has("kube-scheduler"):
+            self._spawn(
+                "kube-scheduler", f"--kubeconfig={self.kubeconfig()}", "--leader-elect=false", "--secure-port=0"
+            )
 
     def stop(self) -> None:
         for name in reversed(list(self._running)):
@@ -77,16 +91,6 @@ class ControlPlane:
 
     def stop_api_server(self) -> None:
         self._end("kube-apiserver")
-
-    def start_controllers(self) -> None:
-        self._spawn(
-            "kube-controller-manager",
-            f"--kubeconfig={self.kubeconfig(ADMIN)}",
-            f"--service-account-private-key-file={self.folder / 'sa.key'}",
-            "--use-service-account-credentials=true",
-            "--leader-elect=false",
-            "--secure-port=0",
-        )
 
     def kubeconfig(self, user: str = ADMIN) -> Path:
         """A kubeconfig of that user."""
@@ -117,6 +121,11 @@ class ControlPlane:
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
+    def audited(self) -> list[dict[str, Any]]:
+        """What the operator asked the API server so far, as audit events."""
+        lines = (self.folder / "audit.log").read_text().splitlines()
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
     def _etcd_flags(self) -> list[str]:
         client, peer = f"http://127.0.0.1:{self.etcd_port}", f"http://127.0.0.1:{self.peer_port}"
         return [
@@ -142,7 +151,20 @@ class ControlPlane:
             f"--service-account-signing-key-file={self.folder / 'sa.key'}",
             "--service-cluster-ip-range=10.96.0.0/16",
             "--endpoint-reconciler-type=none",
+            f"--audit-policy-file={self.folder / 'audit.json'}",
+            f"--audit-log-path={self.folder / 'audit.log'}",
+            # Written before the answer goes out: a test that saw the effect finds the request.
+            "--audit-log-mode=blocking",
             "--profiling=false",
+        ]
+
+    def _controller_flags(self) -> list[str]:
+        return [
+            f"--kubeconfig={self.kubeconfig()}",
+            f"--service-account-private-key-file={self.folder / 'sa.key'}",
+            "--use-service-account-credentials=true",
+            "--leader-elect=false",
+            "--secure-port=0",
         ]
 
     def _make_keys(self) -> None:

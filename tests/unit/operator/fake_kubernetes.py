@@ -47,6 +47,8 @@ class FakeKubernetes:
         self._log: list[tuple[int, str, str, Manifest]] = []
         self._failures: list[tuple[str, int]] = []
         self._generation_of_watches = 0
+        # How many watches there were, and up to which of them all are mute.
+        self._watches = self._muted = 0
         self.down = False
 
     # What a test does to it.
@@ -80,6 +82,12 @@ class FakeKubernetes:
             self._oldest = self._version
             self._log.clear()
             self._generation_of_watches += 1
+            self._changed.notify_all()
+
+    def mute(self) -> None:
+        """Leave the watches that are open now open, and send nothing over them any more."""
+        with self._changed:
+            self._muted = self._watches
             self._changed.notify_all()
 
     def uninstall(self, group: str) -> None:
@@ -153,6 +161,8 @@ class FakeKubernetes:
         """Events after a version; a bookmark whenever nothing happens for a moment."""
         with self._changed:
             mine = self._generation_of_watches
+            self._watches += 1
+            number = self._watches
             if since < self._oldest:
                 gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
                 yield {"type": "ERROR", "object": gone}
@@ -161,6 +171,9 @@ class FakeKubernetes:
             with self._changed:
                 if mine != self._generation_of_watches or self.down:
                     return
+                if number <= self._muted:
+                    self._changed.wait(0.2)
+                    continue
                 news = [entry for entry in self._log if entry[0] > since and entry[2] == plural]
                 if not news:
                     self._changed.wait(0.2)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.operator import cluster
 from services.operator.app import Operator
 from services.operator.finetunejob import parse_job
 from services.shared.objects import ObjectStore
@@ -138,6 +139,18 @@ def test_an_api_server_that_goes_away_is_waited_for(
     ray_says(fake, child, "Complete", "SUCCEEDED")
     fake.down = False
     phase_is(fake, "Succeeded")
+
+
+def test_a_connection_that_went_silent_is_left(
+    fake: FakeKubernetes, start: Start, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half-open: the server's side is there, and nothing ever comes of it, not even a bookmark."""
+    monkeypatch.setattr(cluster, "SILENCE_SECONDS", 0.5)
+    start()
+    create(fake, "before")
+    phase_is(fake, "Pending", "before")
+    fake.mute()
+    walk_to_success(fake, object_store, create(fake, "after"), "after")
 
 
 def test_an_object_store_that_goes_away_is_waited_for(
