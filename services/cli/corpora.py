@@ -39,17 +39,21 @@ def folder_digest(folder: Path) -> str:
     return digest_json({name: digest_file(path) for name, path in corpus_files(folder).items()})
 
 
-async def import_folder(services: Services, name: str, folder: Path, progress: Progress) -> Corpus:
-    """Upload a folder and import it as the corpus `name`. The same content gives the same corpus."""
+async def import_address(services: Services, name: str, address: str, progress: Progress) -> Corpus:
+    """Import what the server can reach itself: a prefix of its store, or a web address that it may fetch from."""
     from lima.curation.v1.curation_pb2 import Corpus, ImportCorpusRequest
 
+    operation = await services.curation.ImportCorpus(ImportCorpusRequest(corpus_id=name, source_uri=address))
+    return await services.follow("curation", operation, Corpus(), progress)
+
+
+async def import_folder(services: Services, name: str, folder: Path, progress: Progress) -> Corpus:
+    """Upload a folder and import it as the corpus `name`. The same content gives the same corpus."""
     files = corpus_files(folder)
     prefix = f"uploads/{name}/{await asyncio.to_thread(folder_digest, folder)}"
     for index, (relative, path) in enumerate(files.items()):
         progress.update("uploading", index, len(files), "files")
         await asyncio.to_thread(services.store.put_file, f"{prefix}/{relative}", path)
-    request = ImportCorpusRequest(corpus_id=name, source_uri=services.store.uri(prefix))
-    operation = await services.curation.ImportCorpus(request)
-    corpus = await services.follow("curation", operation, Corpus(), progress)
+    corpus = await import_address(services, name, services.store.uri(prefix), progress)
     await asyncio.to_thread(services.store.delete_prefix, f"{prefix}/")
     return corpus

@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "doctor": ("stack", "doctor", "Say what is missing on this machine and how to get it"),
     "import": ("curation", "import", "Put dumps into the store as a corpus"),
     "curate": ("curation", "curate", "Build a dataset from corpora"),
-    "datasets": ("curation", "app", "List, read, trace and export datasets"),
+    "datasets": ("datasets", "app", "List, read, trace and export datasets"),
     "review": ("review", "app", "Accept, reject and edit candidates in the terminal"),
     "train": ("training", "app", "Plan, start and follow fine-tuning runs"),
     "models": ("inference", "models", "Register, load and alias models"),

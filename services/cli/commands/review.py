@@ -11,6 +11,7 @@ from services.cli.client import call
 from services.cli.dataset_specs import read_spec
 from services.cli.help import with_examples
 from services.cli.output import JsonOption, emit, message_to_dict, next_commands, progress, table
+from services.cli.pages import every
 
 if TYPE_CHECKING:
     from services.cli.client import Services
@@ -58,9 +59,9 @@ def queues(as_json: JsonOption = False) -> None:
     from lima.curation.v1.review_pb2 import ListQueuesRequest
 
     async def work(services: Services) -> Any:
-        return await services.review.ListQueues(ListQueuesRequest(page_size=1000))
+        return await every(services.review.ListQueues, ListQueuesRequest(), "queues")
 
-    found = call(work).queues
+    found = call(work)
 
     def show() -> None:
         rows = [

@@ -10,6 +10,8 @@ import pytest
 from backports import zstd
 
 from lima.curation.v1.curation_pb2 import Corpus, GetCorpusRequest, ImportCorpusRequest, ListCorporaRequest
+from services.cli import pages
+from services.cli.pages import every
 from services.shared.errors import DataCorrupt, InvalidInput, NotFound
 from tests.service.curation.conftest import SAMPLES, Client
 from tests.service.curation.test_build import build, refusal
@@ -37,7 +39,16 @@ async def test_the_same_files_are_the_same_corpus(client: Client) -> None:
     assert isinstance(await refusal(client.curation.GetCorpus(GetCorpusRequest(name="corpora/none"))), NotFound)
 
 
-@pytest.mark.parametrize("uri", ["/etc", "file:///etc", "s3://another-bucket/x"])
+async def test_a_list_is_read_page_after_page(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "PAGE_ROWS", 2)
+    for name in ("a", "b", "c", "d", "e"):
+        await client.import_folder(name, SAMPLES / "dialogues")
+    found = await every(client.curation.ListCorpora, ListCorporaRequest(), "corpora")
+    assert [corpus.name for corpus in found] == [f"corpora/{name}" for name in "abcde"]
+    assert len(await every(client.curation.ListCorpora, ListCorporaRequest(), "corpora", limit=3)) == 3
+
+
+@pytest.mark.parametrize("uri", ["/etc", "file:///etc", "s3://another-bucket/x", "http://127.0.0.1:1/dumps/"])
 async def test_only_the_store_and_allowed_folders_are_imported(client: Client, uri: str) -> None:
     operation = await client.curation.ImportCorpus(ImportCorpusRequest(corpus_id="x", source_uri=uri))
     with pytest.raises(InvalidInput):
