@@ -30,6 +30,7 @@ from typing import Any
 import grpc
 import httpx
 import numpy as np
+import sqlalchemy
 from google.longrunning import operations_pb2, operations_pb2_grpc
 
 from benchmarks.harness import Result, main
@@ -154,15 +155,21 @@ def verdict_lines(systems: Sequence[str]) -> Iterator[str]:
 
 def multiply_verdicts(settings: Settings, wanted: int) -> int:
     """Gives the imported verdicts to as many judges as it takes, in the database: a million imports take long."""
-    columns = [column.name for column in tables.verdicts.columns if column.name != "id"]
-    chosen = ", ".join("?1" if name == "judge" else name for name in columns)
-    copy = f"INSERT INTO verdicts ({', '.join(columns)}) SELECT {chosen} FROM verdicts WHERE judge = ?2"
+    copies = [_copy(table) for table in (tables.verdicts, tables.tallies)]
     with sqlite3.connect(settings.database_url_for("judging").removeprefix("sqlite:///"), timeout=60) as database:
         for number in range(1, wanted // PROMPTS):
-            database.execute(copy, (f"judge-{number}", JUDGE))
+            for copy in copies:
+                database.execute(copy, (f"judge-{number}", JUDGE))
         (count,) = database.execute("SELECT count(*) FROM verdicts").fetchone()
     database.close()
     return int(count)
+
+
+def _copy(table: sqlalchemy.Table) -> str:
+    """Copies the rows of judge ?2 as rows of judge ?1."""
+    columns = [column.name for column in table.columns if column.name != "id"]
+    chosen = ", ".join("?1" if name == "judge" else name for name in columns)
+    return f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT {chosen} FROM {table.name} WHERE judge = ?2"
 
 
 def finish(channel: grpc.Channel, operation: operations_pb2.Operation, result: Any) -> Any:

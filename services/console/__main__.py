@@ -51,6 +51,9 @@ async def serve(settings: ConsoleSettings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # A header that anybody can write counts only from where a proxy stands.
+        proxy_headers=bool(settings.console_proxies),
+        forwarded_allow_ips=settings.console_proxies,
         timeout_graceful_shutdown=int(settings.shutdown_drain_seconds),
     )
     await ToldServer(config, settings).serve()

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from fastapi import Depends, FastAPI
 
 from services.console import failures, security
+from services.console.attempts import Attempts
 from services.console.backends import Backends
 from services.console.invitations import InvitationLedger, InvitationSigner
+from services.console.loop import Loop
 from services.console.pages import PAGES
 from services.console.runs import RunShelf
 from services.console.sessions import SessionKeeper
@@ -43,6 +45,7 @@ class Resources:
     backends: Backends
     runs: RunShelf
     tasks: TaskBoard
+    loop: Loop
     ledger: InvitationLedger
 
 
@@ -66,9 +69,10 @@ def create_app(doors: Doors, open_resources: Callable[[], AbstractAsyncContextMa
     app.state.doors = doors
     app.state.keeper = SessionKeeper(doors.secret, doors.session_seconds)
     app.state.signer = InvitationSigner(doors.secret)
+    app.state.attempts = Attempts()
     app.mount("/static", CachedFiles())
     for router in PAGES:
         app.include_router(router)
     failures.register(app)
-    app.add_middleware(security.Gate, keeper=app.state.keeper, secure=doors.secure)
+    app.add_middleware(security.Gate, keeper=app.state.keeper, secure=doors.secure, fault=failures.fault)
     return app

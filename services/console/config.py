@@ -21,6 +21,8 @@ class ConsoleSettings(Settings):
     # Signs cookies and invitation links. Empty: a key made once in the state directory.
     console_secret: SecretStr | None = Field(None, min_length=MINIMUM_SECRET_LENGTH)
     console_session_hours: int = Field(12, ge=1, le=24 * 30)
+    # Addresses and networks of reverse proxies, with commas between, whose X-Forwarded-For names the visitor.
+    console_proxies: str = ""
 
     @property
     def public_url(self) -> str:

@@ -64,7 +64,6 @@ def register(app: FastAPI) -> None:
     app.exception_handler(BodyTooLarge)(_too_large)
     app.exception_handler(RequestValidationError)(_malformed)
     app.exception_handler(HTTPException)(_http_error)
-    app.exception_handler(Exception)(_fault)
 
 
 async def _domain_error(request: Request, error: errors.LimaError) -> Response:
@@ -103,6 +102,7 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
     return answer(request, error.status_code, key)
 
 
-async def _fault(request: Request, error: Exception) -> Response:
+async def fault(request: Request, error: Exception) -> Response:
+    """The answer to what nobody foresaw; the log has the rest."""
     log.error("page failed", path=request.url.path, exc_info=error)
     return answer(request, 500, "error.internal")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
+import threading
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
+from services.console.recent import Recent
 from services.shared.errors import InvalidInput, NotFound
 from services.shared.objects import ObjectStore
 from services.shared.records import MetricsRow, RunPhase, RunStatus
@@ -19,6 +21,9 @@ ENDED = frozenset({RunPhase.SUCCEEDED, RunPhase.FAILED, RunPhase.CANCELLED})
 # How old the list of runs may be when a page shows it.
 FRESH_SECONDS = 2.0
 MAX_METRICS_BYTES = 64 << 20
+# How much is kept of what was read: bytes of files, and runs whose metrics are parsed.
+KEPT_BYTES = 128 << 20
+KEPT_METRICS = 16
 READERS = 8
 
 
@@ -26,10 +31,14 @@ READERS = 8
 class Metrics:
     """`runs/<run>/metrics.jsonl`, taken apart."""
 
-    steps: tuple[MetricsRow, ...]
-    evaluations: tuple[MetricsRow, ...]
+    steps: tuple[MetricsRow, ...] = ()
+    evaluations: tuple[MetricsRow, ...] = ()
     # Lines that are not MetricsRow records: shown, never silently dropped.
-    malformed: int
+    malformed: int = 0
+
+    def and_then(self, later: Metrics) -> Metrics:
+        """These rows, then the later ones."""
+        return Metrics(self.steps + later.steps, self.evaluations + later.evaluations, self.malformed + later.malformed)
 
 
 class RunShelf:
@@ -37,18 +46,15 @@ class RunShelf:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._bytes: dict[str, tuple[str, bytes]] = {}
-        self._listed: tuple[float, list[RunStatus]] = (float("-inf"), [])
-        self._listing = asyncio.Lock()
+        # By key: (ETag, bytes), the last used at the end.
+        self._bytes: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+        self._metrics: OrderedDict[str, tuple[bytes, Metrics]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._listed = Recent(lambda: asyncio.to_thread(self._read_all), FRESH_SECONDS)
 
     async def all(self) -> list[RunStatus]:
         """Every run with a readable status, newest first, at most FRESH_SECONDS old."""
-        async with self._listing:
-            when, runs = self._listed
-            if time.monotonic() - when > FRESH_SECONDS:
-                runs = await asyncio.to_thread(self._read_all)
-                self._listed = (time.monotonic(), runs)
-            return runs
+        return await self._listed.get()
 
     async def status(self, run: str) -> RunStatus:
         """Raises NotFound for a run without a status, InvalidInput for a name that is no run's."""
@@ -58,8 +64,7 @@ class RunShelf:
         return status
 
     async def metrics(self, run: str) -> Metrics:
-        data = await asyncio.to_thread(self._fetch, f"runs/{check_run(run)}/metrics.jsonl")
-        return parse_metrics(data or b"")
+        return await asyncio.to_thread(self._read_metrics, check_run(run))
 
     async def specification(self, run: str) -> str:
         """`run.json`, the resolved spec, indented; empty when there is none."""
@@ -102,15 +107,36 @@ class RunShelf:
         except ValidationError:
             return None
 
+    def _read_metrics(self, run: str) -> Metrics:
+        """Of a file that has grown since, only the new lines are parsed."""
+        data = self._fetch(f"runs/{run}/metrics.jsonl") or b""
+        with self._lock:
+            known, metrics = self._metrics.get(run, (b"", Metrics()))
+        if not (data.startswith(known) and known.endswith(b"\n")):
+            known, metrics = b"", Metrics()
+        metrics = metrics.and_then(parse_metrics(data[len(known) :]))
+        with self._lock:
+            self._metrics[run] = (data, metrics)
+            self._metrics.move_to_end(run)
+            if len(self._metrics) > KEPT_METRICS:
+                self._metrics.popitem(last=False)
+        return metrics
+
     def _fetch(self, key: str) -> bytes | None:
         info = self._store.stat(key)
         if info is None:
             return None
-        kept = self._bytes.get(key)
-        if kept and kept[0] == info.etag:
-            return kept[1]
+        with self._lock:
+            kept = self._bytes.get(key)
+            if kept and kept[0] == info.etag:
+                self._bytes.move_to_end(key)
+                return kept[1]
         data = self._store.get_bytes(key, max_bytes=MAX_METRICS_BYTES)
-        self._bytes[key] = (info.etag, data)
+        with self._lock:
+            self._bytes[key] = (info.etag, data)
+            self._bytes.move_to_end(key)
+            while sum(len(one) for _, one in self._bytes.values()) > KEPT_BYTES:
+                self._bytes.popitem(last=False)
         return data
 
 

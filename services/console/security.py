@@ -8,11 +8,14 @@ from urllib.parse import quote, urlsplit
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.console.sessions import COOKIE, Permission, Session, SessionKeeper
 
 MAX_BODY_BYTES = 1 << 20
+# From what nobody foresaw to the page that says so.
+Fault = Callable[[Request, Exception], Awaitable[Response]]
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 CONTENT_POLICY = "; ".join(
     (
@@ -64,10 +67,11 @@ class BodyTooLarge(HTTPException):
 class Gate:
     """Opens the session, bounds the body, and puts the security headers on every response."""
 
-    def __init__(self, app: ASGIApp, keeper: SessionKeeper, secure: bool) -> None:
+    def __init__(self, app: ASGIApp, keeper: SessionKeeper, secure: bool, fault: Fault) -> None:
         self._app = app
         self._keeper = keeper
         self._secure = secure
+        self._fault = fault
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,16 +83,29 @@ class Gate:
         state["session"] = session or Session.visitor()
         state["session_changed"] = fresh
 
+        started = False
+
         async def send_with_headers(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 self._decorate(MutableHeaders(scope=message), state)
             await send(message)
 
-        await self._app(scope, _bounded(receive), send_with_headers)
+        try:
+            await self._app(scope, _bounded(receive), send_with_headers)
+        except Exception as error:
+            # Answered here, so that this page too has the headers and the connection stays.
+            if started:
+                raise
+            response = await self._fault(Request(scope), error)
+            await response(scope, receive, send_with_headers)
 
     def _decorate(self, headers: MutableHeaders, state: dict[str, object]) -> None:
         for name, value in HEADERS.items():
             headers.setdefault(name, value)
+        if self._secure:
+            headers.setdefault("strict-transport-security", "max-age=31536000")
         session = state["session"]
         if not state["session_changed"] or not isinstance(session, Session):
             return
@@ -118,6 +135,11 @@ def _bounded(receive: Receive) -> Receive:
         return message
 
     return bounded
+
+
+def address_of(request: Request) -> str:
+    """Where a visitor comes from, as far as the server knows."""
+    return request.client.host if request.client else ""
 
 
 def session_of(request: Request) -> Session:

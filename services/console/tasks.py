@@ -6,13 +6,13 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import time
 from dataclasses import dataclass
 
 import grpc
 
 from lima.judging.v1 import judging_pb2, study_pb2
 from services.console.backends import PAGE_SECONDS, Backends
+from services.console.recent import Recent
 from services.shared.errors import NotFound
 
 CODE_LENGTH = 10
@@ -45,28 +45,22 @@ def code_of(secret: bytes, study: str) -> str:
 
 
 class TaskBoard:
-    """The studies with work for people. Listing is dear where verdicts are many, so a list is shown for a while."""
+    """The studies with work for people."""
 
     def __init__(self, backends: Backends, secret: bytes) -> None:
         self._backends = backends
         self._secret = secret
-        self._listed: tuple[float, list[Task]] = (float("-inf"), [])
-        self._listing = asyncio.Lock()
+        self._listed = Recent(self._list, FRESH_SECONDS)
 
     async def all(self) -> list[Task]:
         """Oldest first, at most FRESH_SECONDS old."""
-        async with self._listing:
-            when, tasks = self._listed
-            if time.monotonic() - when > FRESH_SECONDS:
-                tasks = await self._list()
-                self._listed = (time.monotonic(), tasks)
-            return tasks
+        return await self._listed.get()
 
     async def find(self, code: str) -> Task:
         """The task of a code, which stands for its study for ever. Raises NotFound."""
-        task = _named(code, self._listed[1])
+        task = _named(code, self._listed.last or [])
         if task is None:
-            self._listed = (float("-inf"), [])
+            self._listed.forget()
             task = _named(code, await self.all())
         if task is None:
             raise NotFound("task", code, remedy="choose one from the list of tasks")

@@ -12,6 +12,7 @@ from services.console.app import Doors, Resources, create_app
 from services.console.backends import Backends
 from services.console.config import ConsoleSettings
 from services.console.invitations import MIGRATIONS, InvitationLedger
+from services.console.loop import Loop
 from services.console.runs import RunShelf
 from services.console.tasks import TaskBoard
 from services.shared.database import Database
@@ -37,7 +38,7 @@ async def open_resources(settings: ConsoleSettings) -> AsyncIterator[Resources]:
         store = await asyncio.to_thread(ObjectStore.from_settings, settings)
         backends = Backends.over(curation, inference, judging, store)
         tasks = TaskBoard(backends, settings.secret())
-        yield Resources(backends, RunShelf(store), tasks, InvitationLedger(database))
+        yield Resources(backends, RunShelf(store), tasks, Loop(backends), InvitationLedger(database))
 
 
 def console(settings: ConsoleSettings) -> FastAPI:

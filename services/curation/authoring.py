@@ -17,7 +17,7 @@ from services.curation.sources.conversations import MAX_TURN_CHARACTERS, MAX_TUR
 from services.curation.tables import DraftRow
 from services.shared.database import Database
 from services.shared.errors import Conflict, FailedPrecondition, InvalidInput, NotFound
-from services.shared.records import Turn
+from services.shared.records import Attribution, Turn
 
 COLLECTION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 GROUP_SPLITS = {"A": ("train", "dev"), "B": ("test",)}
@@ -31,7 +31,9 @@ QUOTAS = (
     ("B", "test", "sensitive", 30),
     ("A", "train", "dialogue", 30),
 )
+# Of what authors write themselves.
 LICENCE = "CC0-1.0"
+NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Draft:
     messages: tuple[Turn, ...]
     tags: tuple[str, ...]
     author: str
+    # Of the text that it began as; empty for one that is all the author's own.
+    attribution: Attribution = Attribution()
     submitted: bool = False
     etag: str = ""
     created: float = 0.0
@@ -79,6 +83,7 @@ class Authoring:
                 id=secrets.token_hex(8),
                 request_id=request_id or None,
                 author=draft.author,
+                attribution=draft.attribution.model_dump(exclude_defaults=True),
                 submitted=False,
                 version=1,
                 created=now,
@@ -172,9 +177,17 @@ def _record(draft: Draft) -> dict[str, object]:
         "split": draft.split,
         "messages": [{"role": turn.role, "content": turn.content} for turn in _spoken(draft)],
         "tags": list(draft.tags),
-        "author": draft.author,
-        "licence": LICENCE,
+        **_terms(draft),
     }
+
+
+def _terms(draft: Draft) -> dict[str, object]:
+    """Who is to be named, under which licence: that of the text it began as, which an edit does not change."""
+    origin = draft.attribution
+    if origin == Attribution():
+        return {"author": draft.author, "licence": LICENCE}
+    author = f"{origin.author}; edited by {draft.author}" if origin.author else f"edited by {draft.author}"
+    return {"author": author, "licence": origin.licence or NOT_STATED, "url": origin.url}
 
 
 def _check(draft: Draft) -> None:
@@ -244,6 +257,7 @@ def _draft(row: DraftRow) -> Draft:
         messages=turns,
         tags=tuple(row.tags),
         author=row.author,
+        attribution=Attribution(**row.attribution),
         submitted=row.submitted,
         etag=str(row.version),
         created=row.created,

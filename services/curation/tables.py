@@ -87,6 +87,8 @@ class DraftRow(Base):
     messages: Mapped[list[list[str]]] = mapped_column(JSON)
     tags: Mapped[list[str]] = mapped_column(JSON)
     author: Mapped[str] = mapped_column(String(128))
+    # Of the text that it began as; empty for one's own.
+    attribution: Mapped[dict[str, str]] = mapped_column(JSON, server_default="{}")
     submitted: Mapped[bool]
     version: Mapped[int] = mapped_column(Integer)
     created: Mapped[float] = mapped_column(Double)

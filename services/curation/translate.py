@@ -21,6 +21,8 @@ from services.curation.style import StyleReport, style_report
 from services.shared.errors import InvalidInput
 from services.shared.records import Attribution, Example, Turn
 
+# Of one fact of an attribution, in characters.
+MAX_FACT = 2000
 ROLES = ("system", "user", "assistant")
 DECISIONS: dict[int, Decision] = {
     review_pb2.DECISION_ACCEPT: "accept",
@@ -66,6 +68,16 @@ def turns_to(turns: Iterable[Turn]) -> list[message_pb2.Message]:
 
 def attribution_to(attribution: Attribution) -> message_pb2.Attribution:
     return message_pb2.Attribution(**attribution.model_dump())
+
+
+def attribution_from(message: message_pb2.Attribution) -> Attribution:
+    return Attribution(
+        url=message.url[:MAX_FACT],
+        author=message.author[:MAX_FACT],
+        licence=message.licence[:MAX_FACT],
+        title=message.title[:MAX_FACT],
+        created=message.created[:MAX_FACT],
+    )
 
 
 def example_to(example: Example) -> message_pb2.Example:
@@ -208,7 +220,17 @@ def queue_to(info: QueueInfo) -> review_pb2.Queue:
 
 def draft_from(message: authoring_pb2.Draft, collection: str, name: str, author: str) -> Draft:
     turns = turns_from(message.messages, "draft.messages")
-    return Draft(collection, name, message.group, message.split, turns, tuple(message.tags), author, etag=message.etag)
+    return Draft(
+        collection,
+        name,
+        message.group,
+        message.split,
+        turns,
+        tuple(message.tags),
+        author,
+        attribution_from(message.attribution),
+        etag=message.etag,
+    )
 
 
 def draft_to(draft: Draft) -> authoring_pb2.Draft:
@@ -220,6 +242,7 @@ def draft_to(draft: Draft) -> authoring_pb2.Draft:
         messages=turns_to(draft.messages),
         tags=draft.tags,
         author=draft.author,
+        attribution=attribution_to(draft.attribution),
         state=state,
         style=style_to(style_report(draft.messages, draft.tags)),
         etag=draft.etag,

@@ -27,7 +27,6 @@ from tests.fixtures.seaweedfs import running_seaweedfs
 from tests.service.console import seeding
 from tests.service.console.stack import Stack, finish, running_stack
 
-SAMPLES = Path(__file__).parents[2] / "experiments" / "sample_corpora"
 SOURCES = [
     {
         "name": "stem",
@@ -50,16 +49,9 @@ WAYS = {"light": (1280, 900), "dark": (1280, 900), "narrow": (390, 844)}
 SETTLE_MILLISECONDS = 700
 
 
-def import_sample(stack: Stack, name: str) -> None:
-    """A corpus of the repository's own samples."""
-    stack.store.put_folder(f"uploads/{name}", SAMPLES / name, {})
-    request = curation_pb2.ImportCorpusRequest(corpus_id=name, source_uri=stack.store.uri(f"uploads/{name}"))
-    finish(stack.curation_operations, stack.curation.ImportCorpus(request), curation_pb2.Corpus())
-
-
 def sample_study(stack: Stack) -> study_pb2.Study:
     """The written answers against their own first paragraphs: two systems that differ in length alone."""
-    lines = (SAMPLES / "authored" / "group_a.jsonl").read_text().splitlines()[:8]
+    lines = (seeding.SAMPLES / "authored" / "group_a.jsonl").read_text().splitlines()[:8]
     examples = [json.loads(line) for line in lines]
     systems = {}
     for system, shorten in (("lima-135m", False), ("alpaca-135m", True)):
@@ -101,7 +93,7 @@ def sample_study(stack: Stack) -> study_pb2.Study:
 def fill(stack: Stack) -> dict[str, str]:
     """Names of pictures with the paths of their pages."""
     for name in ("stackexchange", "authored"):
-        import_sample(stack, name)
+        seeding.sample_corpus(stack, name)
     spec = ParseDict({"name": "quickstart", "seed": 1, "sources": SOURCES}, spec_pb2.DatasetSpec())
     fill_queue = stack.review.FillQueue(review_pb2.FillQueueRequest(spec=spec))
     finish(stack.curation_operations, fill_queue, review_pb2.Queue())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Annotated
 
@@ -45,15 +46,12 @@ async def tasks(request: Request, session: Annotator) -> Response:
 async def item(request: Request, session: Annotator, task: ChosenTask) -> Response:
     """Leases the next item, or the one that this annotator holds already, and shows it."""
     backends: Backends = request.app.state.resources.backends
-    asked = judging_pb2.GetAnnotatorProgressRequest(parent=task.study, annotator=session.name)
+    counted = judging_pb2.GetAnnotatorProgressRequest(parent=task.study, annotator=session.name)
     async with calls():
-        progress = await backends.annotation.GetAnnotatorProgress(asked, timeout=PAGE_SECONDS)
-    try:
-        async with calls():
-            assigned = await backends.annotation.AssignItem(
-                judging_pb2.AssignItemRequest(parent=task.study, annotator=session.name), timeout=PAGE_SECONDS
-            )
-    except (NotFound, FailedPrecondition):
+        progress, assigned = await asyncio.gather(
+            backends.annotation.GetAnnotatorProgress(counted, timeout=PAGE_SECONDS), _assigned(backends, task, session)
+        )
+    if assigned is None:
         return page(request, "annotate_done.html", task=task, progress=progress)
     return page(
         request,
@@ -123,6 +121,16 @@ async def undo(request: Request, session: Annotator, task: ChosenTask) -> Respon
     async with calls():
         await backends.annotation.UndoVerdict(asked, timeout=WRITE_SECONDS)
     return done(request, f"/annotate/{task.code}")
+
+
+async def _assigned(backends: Backends, task: Task, session: Session) -> judging_pb2.Item | None:
+    """The annotator's item; None when none is left for them."""
+    asked = judging_pb2.AssignItemRequest(parent=task.study, annotator=session.name)
+    with suppress(NotFound, FailedPrecondition):
+        async with calls():
+            item: judging_pb2.Item = await backends.annotation.AssignItem(asked, timeout=PAGE_SECONDS)
+            return item
+    return None
 
 
 def _item_name(task: Task, item_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import quote
@@ -35,14 +36,12 @@ MAX_TURNS = 40
 async def drafts(request: Request, session: Author, page_token: str = "") -> Response:
     backends: Backends = request.app.state.resources.backends
     asked = authoring_pb2.ListDraftsRequest(parent=COLLECTION, author=session.name, page_size=50, page_token=page_token)
+    counted = authoring_pb2.GetAuthoringProgressRequest(parent=COLLECTION)
     async with calls():
-        answer = await backends.authoring.ListDrafts(asked, timeout=PAGE_SECONDS)
-    progress = await settle(
-        "quotas",
-        backends.authoring.GetAuthoringProgress(
-            authoring_pb2.GetAuthoringProgressRequest(parent=COLLECTION), timeout=PAGE_SECONDS
-        ),
-    )
+        answer, progress = await asyncio.gather(
+            backends.authoring.ListDrafts(asked, timeout=PAGE_SECONDS),
+            settle("quotas", backends.authoring.GetAuthoringProgress(counted, timeout=PAGE_SECONDS)),
+        )
     return page(
         request,
         "author.html",
@@ -74,7 +73,12 @@ async def from_candidate(request: Request, session: Author, name: Annotated[str,
     async with calls():
         candidate = await backends.review.GetCandidate(review_pb2.GetCandidateRequest(name=name), timeout=PAGE_SECONDS)
     draft = authoring_pb2.Draft(
-        group="A", split="train", messages=candidate.messages, tags=["dialogue"], author=session.name
+        group="A",
+        split="train",
+        messages=candidate.messages,
+        tags=["dialogue"],
+        author=session.name,
+        attribution=candidate.attribution,
     )
     return done(request, _path(await create(request, draft)))
 

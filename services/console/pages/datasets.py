@@ -14,6 +14,7 @@ from lima.curation.v1 import curation_pb2
 from services.console import security
 from services.console.answers import calls
 from services.console.backends import PAGE_SECONDS, Backends
+from services.console.dataset_statistics import lengths, statistics_of
 from services.console.funnels import bars_of
 from services.console.gathering import settle
 from services.console.sessions import Permission, Session
@@ -31,11 +32,12 @@ MAX_QUERY = 200
 async def datasets(request: Request, _session: Reader, page_token: str = "") -> Response:
     backends: Backends = request.app.state.resources.backends
     asked = curation_pb2.ListDatasetsRequest(page_size=LIST_SIZE, page_token=page_token)
+    imported = curation_pb2.ListCorporaRequest(page_size=200)
     async with calls():
-        answer = await backends.curation.ListDatasets(asked, timeout=PAGE_SECONDS)
-    corpora = await settle(
-        "corpora", backends.curation.ListCorpora(curation_pb2.ListCorporaRequest(page_size=200), timeout=PAGE_SECONDS)
-    )
+        answer, corpora = await asyncio.gather(
+            backends.curation.ListDatasets(asked, timeout=PAGE_SECONDS),
+            settle("corpora", backends.curation.ListCorpora(imported, timeout=PAGE_SECONDS)),
+        )
     return page(
         request,
         "datasets.html",
@@ -67,9 +69,10 @@ async def dataset(
         page_token=page_token,
     )
     async with calls():
-        found, examples = await asyncio.gather(
+        found, examples, details = await asyncio.gather(
             backends.curation.GetDataset(curation_pb2.GetDatasetRequest(name=full_name), timeout=PAGE_SECONDS),
             backends.curation.ListExamples(asked, timeout=PAGE_SECONDS),
+            settle("statistics", statistics_of(backends.store, full_name)),
         )
     sources = sorted({row.source for row in found.statistics} or {key.split("/")[0] for key in found.source_counts})
     filters = urlencode({"split": split, "source": source, "query": query})
@@ -86,7 +89,8 @@ async def dataset(
         filters=filters,
         examples=examples.examples,
         next_page_token=examples.next_page_token,
-        plots=_plots(found),
+        plots=[*_plots(found), *lengths(details or {})],
+        licences=(details or {}).get("licences", {}),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 
 from services.console import catalogue, security, views
+from services.console.attempts import Attempts
 from services.console.sessions import Permission, Role, Session, valid_name
 from services.console.views import page
 from services.shared.errors import Unauthenticated
@@ -39,13 +41,22 @@ async def sign_in(
     name: Annotated[str, Form()] = "",
     next: Annotated[str, Form()] = "/",
 ) -> Response:
-    def refuse(problem: str) -> Response:
-        log.warning("sign-in refused", reason=problem)
-        return page(request, "sign_in.html", 403, target=security.safe_target(next), name=name[:63], problem=problem)
+    attempts: Attempts = request.app.state.attempts
+    address = security.address_of(request)
 
+    def refuse(problem: str, status: int = 403) -> Response:
+        log.warning("sign-in refused", reason=problem, address=address)
+        target = security.safe_target(next)
+        return page(request, "sign_in.html", status, target=target, name=name[:63], problem=problem)
+
+    if wait := attempts.wait_seconds(address):
+        response = refuse("sign_in.too_many", 429)
+        response.headers["retry-after"] = str(math.ceil(wait))
+        return response
     try:
         principal = request.app.state.doors.authenticate(f"Bearer {token.strip()}")
     except Unauthenticated:
+        attempts.refused(address)
         return refuse("sign_in.bad_token")
     # A token of one's own says who one is; the shared one does not, so its holder says it.
     name = name.strip() if principal.name == SHARED_NAME else principal.name

@@ -136,19 +136,16 @@ async def candidate_page(
 ) -> Response:
     backends: Backends = request.app.state.resources.backends
     asked = review_pb2.GetCandidateRequest(name=f"queues/{queue}/candidates/{candidate_id}")
+    counted = review_pb2.GetReviewProgressRequest(parent=f"queues/{queue}")
     async with calls():
-        candidate = await backends.review.GetCandidate(asked, timeout=PAGE_SECONDS)
-    progress, *duplicates = await asyncio.gather(
-        settle("progress", backends.review.GetReviewProgress(
-            review_pb2.GetReviewProgressRequest(parent=f"queues/{queue}"), timeout=PAGE_SECONDS
-        )),
-        *(
-            settle("near-duplicate", backends.review.GetCandidate(
-                review_pb2.GetCandidateRequest(name=name), timeout=PAGE_SECONDS
-            ))
-            for name in candidate.near_duplicates[:SHOWN_DUPLICATES]
-        ),
-    )  # fmt: skip
+        candidate, progress = await asyncio.gather(
+            backends.review.GetCandidate(asked, timeout=PAGE_SECONDS),
+            settle("progress", backends.review.GetReviewProgress(counted, timeout=PAGE_SECONDS)),
+        )
+    near = (review_pb2.GetCandidateRequest(name=name) for name in candidate.near_duplicates[:SHOWN_DUPLICATES])
+    duplicates = await asyncio.gather(
+        *(settle("near-duplicate", backends.review.GetCandidate(one, timeout=PAGE_SECONDS)) for one in near)
+    )
     return page(
         request,
         "review.html",
@@ -157,7 +154,7 @@ async def candidate_page(
         candidate=candidate,
         candidate_id=candidate_id,
         progress=progress,
-        duplicates=[other for other in duplicates if other],
+        duplicates=[(other, _changes(candidate.messages, other.messages)) for other in duplicates if other],
         edits=[(review, _changes(candidate.messages, review.messages)) for review in candidate.reviews],
         reasons=REASONS,
         mine=any(review.reviewer == session.name for review in candidate.reviews),

@@ -39,8 +39,7 @@ async def runs(request: Request, _session: Reader) -> Response:
 async def run_page(request: Request, run: str, _session: Reader) -> Response:
     values = await _values(request, run)
     shelf: RunShelf = request.app.state.resources.runs
-    specification, log = await asyncio.gather(shelf.specification(run), shelf.log_tail(run))
-    return page(request, "run.html", **values, specification=specification, log=log, base=f"/runs/{quote(run)}")
+    return page(request, "run.html", **values, specification=await shelf.specification(run), base=f"/runs/{quote(run)}")
 
 
 @router.get("/parts/runs/{run}")
@@ -57,8 +56,9 @@ async def cancel(request: Request, run: str, session: Operator) -> Response:
 async def _values(request: Request, run: str) -> dict[str, Any]:
     shelf: RunShelf = request.app.state.resources.runs
     status = await shelf.status(run)
-    metrics, checkpoints, asked, quality = await asyncio.gather(
+    metrics, log, checkpoints, asked, quality = await asyncio.gather(
         shelf.metrics(run),
+        shelf.log_tail(run),
         shelf.checkpoints(run),
         shelf.cancel_asked(run),
         settle("selection", _quality(request.app.state.resources.backends, run)),
@@ -67,6 +67,7 @@ async def _values(request: Request, run: str) -> dict[str, Any]:
         "run": status,
         "ended": status.phase in ENDED,
         "metrics": metrics,
+        "log": log,
         "checkpoints": checkpoints,
         "cancel_asked": asked,
         "quality": quality,

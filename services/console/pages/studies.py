@@ -13,6 +13,7 @@ from lima.judging.v1 import judging_pb2, study_pb2
 from services.console import security
 from services.console.answers import calls, done
 from services.console.backends import PAGE_SECONDS, WRITE_SECONDS, Backends
+from services.console.loop import Loop
 from services.console.sessions import Permission, Session
 from services.console.tasks import code_of, protocol_key
 from services.console.views import page
@@ -48,18 +49,18 @@ async def studies(request: Request, _session: Reader, page_token: str = "") -> R
 @router.get("/studies/{study}")
 async def study_page(request: Request, study: str, _session: Reader) -> Response:
     backends: Backends = request.app.state.resources.backends
+    asked = judging_pb2.GetStudyRequest(name=f"studies/{study}")
     async with calls():
-        found = await backends.judging.GetStudy(
-            judging_pb2.GetStudyRequest(name=f"studies/{study}"), timeout=PAGE_SECONDS
+        found, report = await asyncio.gather(
+            backends.judging.GetStudy(asked, timeout=PAGE_SECONDS), _report_version(backends, study)
         )
-    report = await asyncio.to_thread(backends.store.stat, _report_key(study))
     return page(
         request,
         "study.html",
         study=found,
         base=f"/studies/{quote(study)}",
         part=f"/parts/studies/{quote(study)}",
-        report=report is not None,
+        report=report,
         task=code_of(request.app.state.doors.secret, found.name),
         protocol_key=protocol_key,
         state_key=_state_key,
@@ -69,11 +70,14 @@ async def study_page(request: Request, study: str, _session: Reader) -> Response
 @router.get("/parts/studies/{study}/progress")
 async def progress_part(request: Request, study: str, _session: Reader) -> Response:
     backends: Backends = request.app.state.resources.backends
+    loop: Loop = request.app.state.resources.loop
+    asked = judging_pb2.GetStudyProgressRequest(name=f"studies/{study}")
     async with calls():
-        progress = await backends.judging.GetStudyProgress(
-            judging_pb2.GetStudyProgressRequest(name=f"studies/{study}"), timeout=PAGE_SECONDS
+        progress, work = await asyncio.gather(
+            backends.judging.GetStudyProgress(asked, timeout=PAGE_SECONDS), loop.work()
         )
-    return page(request, "study_progress.html", progress=progress)
+    mine = [one for one in work if one.target == f"studies/{study}"]
+    return page(request, "study_progress.html", progress=progress, work=mine)
 
 
 @router.get("/parts/studies/{study}/results")
@@ -84,6 +88,15 @@ async def results_part(request: Request, study: str, _session: Reader) -> Respon
             judging_pb2.GetResultsRequest(name=f"studies/{study}"), timeout=RESULTS_SECONDS
         )
     return page(request, "study_results.html", results=results)
+
+
+@router.get("/parts/studies/{study}/report")
+async def report_part(request: Request, study: str, _session: Reader, seen: str = "") -> Response:
+    """The report once it is there; nothing while it is the one that is shown."""
+    report = await _report_version(request.app.state.resources.backends, study)
+    if report == seen:
+        return Response(status_code=204)
+    return page(request, "study_report.html", report=report, base=f"/studies/{quote(study)}")
 
 
 @router.post("/studies/{study}/run")
@@ -110,6 +123,12 @@ async def report(request: Request, study: str, _session: Reader) -> Response:
     content = await asyncio.to_thread(backends.store.get_bytes, _report_key(study), MAX_REPORT_BYTES)
     headers = {"content-security-policy": REPORT_POLICY}
     return HTMLResponse(content, headers=headers)
+
+
+async def _report_version(backends: Backends, study: str) -> str:
+    """Changes with every report that is written; empty before the first."""
+    info = await asyncio.to_thread(backends.store.stat, _report_key(study))
+    return info.etag if info else ""
 
 
 def _report_key(study: str) -> str:

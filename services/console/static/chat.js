@@ -1,7 +1,9 @@
 // One or two conversations under one text field. Streams are JSON lines; stopping closes them.
+// What was said stays in this browser until one starts again, so that a reload or a closed tab loses nothing.
 import { notice, csrf } from "./notice.js";
 
 const form = document.getElementById("chat");
+const KEPT = `lima.chat:${document.body.dataset.person}`;
 
 function start() {
   const say = form.querySelector("#say");
@@ -9,7 +11,13 @@ function start() {
   const [stop, judge, sendButton] = ["stop", "judge", "send"].map((name) => form.querySelector(`[data-${name}]`));
   let stopper = null;
 
+  const keep = () => {
+    const kept = { text: say.value, sides: sides.map((side) => ({ model: side.model, messages: side.messages })) };
+    localStorage.setItem(KEPT, JSON.stringify(kept));
+  };
   const settle = () => {
+    // While an answer comes, what was kept last still holds the question.
+    if (!stopper) keep();
     stop.disabled = !stopper;
     sendButton.disabled = Boolean(stopper);
     judge.disabled = Boolean(stopper) || !sides.every((side) => side.answered);
@@ -22,8 +30,11 @@ function start() {
     say.value = "";
     stopper = new AbortController();
     settle();
-    await Promise.all(sides.filter((side) => side.model).map((side) => side.ask(text, sampling(), stopper.signal)));
+    const asked = sides.filter((side) => side.model);
+    const answers = await Promise.all(asked.map((side) => side.ask(text, sampling(), stopper.signal)));
     stopper = null;
+    // What nobody has answered is there to be sent again.
+    if (!answers.some(Boolean) && !say.value) say.value = text;
     settle();
     say.focus();
   });
@@ -42,10 +53,27 @@ function start() {
     settle();
     say.focus();
   });
+  say.addEventListener("input", keep);
+  for (const side of sides) side.choice.addEventListener("change", settle);
   judge.addEventListener("click", () =>
     leave("/chat/judge", { sides: sides.map((side) => ({ model: side.model, messages: side.messages })) }),
   );
+  restore(say, sides);
+  settle();
   say.focus();
+}
+
+function restore(say, sides) {
+  const kept = JSON.parse(localStorage.getItem(KEPT) ?? "null");
+  if (!kept) return;
+  say.value = kept.text;
+  // A model that the address names, or one that is gone, begins anew.
+  const named = new URLSearchParams(location.search);
+  sides.forEach((side, place) => {
+    const { model, messages } = kept.sides[place];
+    if (named.has("ab"[place]) && named.get("ab"[place]) !== model) return;
+    if ([...side.choice.options].some((option) => option.value === model)) side.resume(model, messages);
+  });
 }
 
 function sampling() {
@@ -87,6 +115,15 @@ class Side {
     return this.messages.at(-1)?.role === "assistant";
   }
 
+  resume(model, messages) {
+    this.choice.value = model;
+    this.messages = messages;
+    for (const { role, content } of messages) {
+      this.bubble(role, role === "user" ? form.dataset.you : form.dataset.model).textContent = content;
+    }
+    this.example.disabled = !this.answered;
+  }
+
   clear() {
     this.messages = [];
     this.log.replaceChildren();
@@ -108,6 +145,7 @@ class Side {
     remark.textContent = outcome.error || outcome.text;
     this.log.append(remark);
     this.follow();
+    return Boolean(place.textContent);
   }
 
   async stream(place, settings, signal) {

@@ -1,10 +1,11 @@
 // Forms with data-sure are sent until the server has them: a lost connection or a restart only delays them,
 // and a reload sends what was left. Servers treat a repeated submission as the same one; what they cannot
-// (undo: twice is two steps) has data-sure="once" and is sent a single time.
+// (undo: twice is two steps) has data-sure="once" and is sent a single time. What somebody wrote is sent under
+// nobody else's name: who signs in after them at the same browser leaves it alone.
 import { notice, words, csrf } from "./notice.js";
 import { forget } from "./drafts.js";
 
-const PREFIX = "lima.outbox:";
+const PREFIX = `lima.outbox:${words.person}:`;
 const channel = "BroadcastChannel" in window ? new BroadcastChannel("lima") : null;
 const RETRY_AFTER = [1000, 2000, 4000, 8000, 15000];
 
@@ -19,7 +20,7 @@ export function startOutbox() {
     deliver(form, once, { url, body: body.toString(), draft: form.dataset.draft || "" });
   });
   channel?.addEventListener("message", (event) => markElsewhere(event.data));
-  resend();
+  if (words.person) resend();
 }
 
 async function deliver(form, once, letter) {

@@ -1,4 +1,4 @@
-// Editing a candidate: the first text gets the focus, and what changed is drawn while one types.
+// Editing a candidate: what changed is drawn while one types.
 import { csrf } from "./notice.js";
 
 const details = document.getElementById("edit");
@@ -6,9 +6,6 @@ const form = document.getElementById("edit-form");
 const place = form.querySelector("[data-diff]");
 let waiting = 0;
 
-details.addEventListener("toggle", () => {
-  if (details.open) form.querySelector("textarea").focus();
-});
 form.addEventListener("input", later);
 form.addEventListener("draft", () => {
   details.open = true;

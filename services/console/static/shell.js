@@ -9,15 +9,30 @@ document.addEventListener("click", (event) => {
   if (opener) document.getElementById(opener.dataset.open).showModal();
   const closer = event.target.closest("[data-close]");
   if (closer) closer.closest("dialog").close();
+  const revealer = event.target.closest("[data-reveal]");
+  if (revealer) reveal(document.getElementById(revealer.dataset.reveal));
 });
 
 document.addEventListener("change", (event) => {
   if (event.target.matches("select[data-submit]")) event.target.form.requestSubmit();
   if (event.target.matches("input[data-all]")) {
-    const rows = event.target.form.querySelectorAll(`input[name="${event.target.dataset.all}"]`);
-    for (const row of rows) row.checked = event.target.checked;
+    for (const row of rowsOf(event.target)) row.checked = event.target.checked;
+  } else if (event.target.matches("[data-tickable]")) {
+    const all = event.target.form.querySelector("input[data-all]");
+    const rows = rowsOf(all);
+    all.checked = rows.every((row) => row.checked);
+    all.indeterminate = !all.checked && rows.some((row) => row.checked);
   }
 });
+
+function rowsOf(all) {
+  return [...all.form.querySelectorAll(`input[name="${all.dataset.all}"]`)];
+}
+
+function reveal(details) {
+  details.open = true;
+  details.querySelector("textarea, input:not([type=hidden])").focus();
+}
 
 startShortcuts();
 startDrafts();

@@ -24,7 +24,9 @@ function act(key, target) {
   // Enter belongs to the link or button in focus.
   if (name === "enter" && target.closest("a, button, summary")) return false;
   const scope = document.querySelector("dialog[open]") || document;
-  const found = [...scope.querySelectorAll(`[data-key="${CSS.escape(name)}"]`)].find(usable);
+  // What stands in a row answers while the focus is in that row.
+  const within = (element) => !element.closest("tbody tr") || element.closest("tr").contains(target);
+  const found = [...scope.querySelectorAll(`[data-key="${CSS.escape(name)}"]`)].find((one) => usable(one) && within(one));
   if (found) {
     if (found.matches(TYPING)) found.focus();
     else found.click();
@@ -73,6 +75,7 @@ function list(event) {
 }
 
 function label(element) {
+  if (element.dataset.keyLabel) return element.dataset.keyLabel;
   if (element.ariaLabel) return element.ariaLabel;
   const named = element.matches("input, textarea, select") ? element.labels[0] : element;
   const copy = named.cloneNode(true);

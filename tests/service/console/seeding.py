@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from lima.judging.v1 import judging_pb2, study_pb2
 from services.shared.records import MetricsRow, Response, RunPhase, RunStatus, Turn
 from tests.service.console.stack import Stack, finish
 
+SAMPLES = Path(__file__).parents[3] / "experiments" / "sample_corpora"
 # What a dump may hold: pages must show it and never run it.
 HOSTILE = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
 ANSWER = (
@@ -27,8 +28,8 @@ HIDDEN_SYSTEMS = ("zorblax-65b", "quuxinator-4")
 HIDDEN_STUDY = "zorblax-against-quuxinator"
 
 
-def authored_corpus(stack: Stack, name: str, count: int, folder: Path) -> None:
-    """`count` training prompts with answers, each on a subject of its own."""
+def authored_corpus(stack: Stack, name: str, count: int, folder: Path, twins: int = 0) -> None:
+    """`count` training prompts with answers, each on a subject of its own, and near-duplicates of the first ones."""
     lines = [
         {
             "id": f"{name}-{number}",
@@ -39,11 +40,26 @@ def authored_corpus(stack: Stack, name: str, count: int, folder: Path) -> None:
         }
         for number in range(count)
     ]
+    lines += [{**line, "id": f"{line['id']}-twin", "response": f"{line['response']} Enjoy."} for line in lines[:twins]]
     folder.mkdir(parents=True)
     (folder / "authored.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     stack.store.put_folder(f"uploads/{name}", folder, {})
     request = curation_pb2.ImportCorpusRequest(corpus_id=name, source_uri=stack.store.uri(f"uploads/{name}"))
     finish(stack.curation_operations, stack.curation.ImportCorpus(request), curation_pb2.Corpus())
+
+
+def sample_corpus(stack: Stack, name: str) -> None:
+    """A corpus of the repository's own samples."""
+    stack.store.put_folder(f"uploads/{name}", SAMPLES / name, {})
+    request = curation_pb2.ImportCorpusRequest(corpus_id=name, source_uri=stack.store.uri(f"uploads/{name}"))
+    finish(stack.curation_operations, stack.curation.ImportCorpus(request), curation_pb2.Corpus())
+
+
+def sample_queue(stack: Stack, name: str, source: Mapping[str, Any]) -> None:
+    """A review queue over one source of a sample corpus."""
+    value = {"name": name, "seed": 1, "sources": [{"quota": {"train": 4, "allow_fewer": True}, **source}]}
+    request = review_pb2.FillQueueRequest(spec=ParseDict(value, spec_pb2.DatasetSpec()))
+    finish(stack.curation_operations, stack.review.FillQueue(request), review_pb2.Queue())
 
 
 def _word(number: int) -> str:

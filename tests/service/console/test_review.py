@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import html
 import re
+from pathlib import Path
 
 import pytest
 
-from lima.curation.v1 import review_pb2
+from lima.curation.v1 import curation_pb2, review_pb2
 from services.console.sessions import Role
-from tests.service.console.seeding import ANSWER, authored_corpus, fill_queue
+from tests.service.console.seeding import ANSWER, authored_corpus, fill_queue, sample_corpus, sample_queue
 from tests.service.console.stack import Stack
 from tests.service.console.visitor import DATA, Visitor, field
 
@@ -21,6 +22,12 @@ CANDIDATES = 6
 def corpus(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
     authored_corpus(stack, CORPUS, CANDIDATES, tmp_path_factory.mktemp("corpus") / CORPUS)
     return CORPUS
+
+
+@pytest.fixture(scope="module")
+def samples(stack: Stack) -> str:
+    sample_corpus(stack, "stackexchange")
+    return "stackexchange"
 
 
 @pytest.fixture
@@ -58,6 +65,34 @@ def test_a_candidate_is_shown_with_all_that_a_reviewer_needs(stack: Stack, revie
     assert "<img" not in page
     assert html.escape("<script>") in page
     assert all(html.escape(note) in page for note in shown.notes)
+
+
+def test_source_licence_reasons_and_score_are_beside_it(stack: Stack, reviewer: Visitor, samples: str) -> None:
+    sample_queue(stack, "beside", {"name": "stem", "corpus": samples, "stack_exchange": {"group": "stem"}})
+    path, page = first(reviewer, "beside")
+    shown = candidate(stack, "beside", path)
+    assert f'href="{shown.attribution.url}" rel="noopener noreferrer nofollow"' in page
+    assert shown.attribution.licence in page
+    assert html.escape(shown.attribution.author, quote=False) in html.unescape(page)
+    assert f"<dd>{shown.score:g}</dd>" in page
+    assert shown.notes
+    assert all(html.escape(note) in page for note in shown.notes)
+
+
+def test_near_duplicates_stand_beside_it_with_what_differs(stack: Stack, reviewer: Visitor, tmp_path: Path) -> None:
+    authored_corpus(stack, "with-twins", 3, tmp_path / "twins", twins=1)
+    fill_queue(stack, "with-twins", "with-twins", 4)
+    pages = {}
+    listed = stack.review.ListCandidates(review_pb2.ListCandidatesRequest(parent="queues/with-twins")).candidates
+    for one in listed:
+        name = one.name.rsplit("/", 1)[1]
+        pages[name] = reviewer.get(f"/review/with-twins/c/{name}").text
+    original, twin = "written.with-twins-0", "written.with-twins-0-twin"
+    assert f"/c/{twin}" in pages[original]
+    assert "Near-duplicates: " in pages[original]
+    assert "Enjoy" in "".join(re.findall(r"<ins>([^<]*)</ins>", pages[original]))
+    assert f"/c/{original}" in pages[twin]
+    assert "Enjoy" in "".join(re.findall(r"<del>([^<]*)</del>", pages[twin]))
 
 
 @pytest.mark.parametrize(("decision", "state"), [("accept", "accepted"), ("reject", "rejected")])
@@ -138,7 +173,7 @@ def test_the_end_of_a_queue(stack: Stack, reviewer: Visitor, queue: str) -> None
 
 def test_the_table_decides_for_many(stack: Stack, reviewer: Visitor, queue: str) -> None:
     page = reviewer.get(f"/review/{queue}/table").text
-    rows = [html.unescape(row) for row in re.findall(r'name="row" value="([^"]+)"', page)]
+    rows = [html.unescape(row) for row in re.findall(r'name="row" data-tickable[^>]* value="([^"]+)"', page)]
     assert len(rows) == CANDIDATES
     fields = {"row": rows[:3], "decision": "reject", "reason": "style", "state": "pending"}
     assert reviewer.post(f"/review/{queue}/table", fields).status_code == 303
@@ -148,12 +183,34 @@ def test_the_table_decides_for_many(stack: Stack, reviewer: Visitor, queue: str)
 
 def test_the_table_says_which_rows_others_changed(stack: Stack, reviewer: Visitor, queue: str) -> None:
     page = reviewer.get(f"/review/{queue}/table").text
-    rows = [html.unescape(row) for row in re.findall(r'name="row" value="([^"]+)"', page)]
+    rows = [html.unescape(row) for row in re.findall(r'name="row" data-tickable[^>]* value="([^"]+)"', page)]
     stale = rows[0].split(" ")[0] + " old-etag"
     answer = reviewer.post(f"/review/{queue}/table", {"row": [stale, rows[1]], "decision": "accept"})
     assert answer.status_code == 409
     assert rows[0].split(" ")[0] in answer.text
     assert len(re.findall('name="row"', reviewer.get(f"/review/{queue}/table?state=accepted").text)) == 1
+
+
+def test_a_table_sent_again_after_a_lost_answer_decides_once(stack: Stack, reviewer: Visitor, queue: str) -> None:
+    page = reviewer.get(f"/review/{queue}/table").text
+    rows = [html.unescape(row) for row in re.findall(r'name="row" data-tickable[^>]* value="([^"]+)"', page)]
+    fields = {"row": rows[:2], "decision": "accept", "state": "pending"}
+    for _ in range(2):
+        answer = reviewer.post(f"/review/{queue}/table", fields, DATA)
+        assert answer.json() == {"next": f"/review/{queue}/table?state=pending&source="}
+    progress = stack.review.GetReviewProgress(review_pb2.GetReviewProgressRequest(parent=f"queues/{queue}"))
+    assert (progress.accepted, dict(progress.by_reviewer)) == (2, {"mina": 2})
+
+
+def test_the_funnel_shows_samples_of_what_each_filter_removed(stack: Stack, reviewer: Visitor, samples: str) -> None:
+    sample_queue(stack, "funnelled", {"name": "stem", "corpus": samples, "stack_exchange": {"group": "stem"}})
+    page = reviewer.get("/review/funnelled/funnel").text
+    funnel = stack.curation.GetFunnel(curation_pb2.GetFunnelRequest(name="queues/funnelled"))
+    removed = [step for step in funnel.sources[0].steps if step.samples]
+    assert removed
+    for step in removed:
+        assert f"{step.removed} of {step.entered} removed" in page
+        assert all(sample.reason in html.unescape(page) for sample in step.samples)
 
 
 def test_the_funnel_and_the_list_of_queues(stack: Stack, reviewer: Visitor, queue: str) -> None:
@@ -186,6 +243,21 @@ def test_bad_input_is_told(stack: Stack, reviewer: Visitor, corpus: str, path: s
     answer = reviewer.post(path.format(queue="bad-input"), fields, DATA)
     assert answer.status_code in (400, 404, 409), answer.text
     assert answer.json()["error"]
+
+
+def test_a_comment_chain_becomes_a_dialogue_under_its_licence(stack: Stack, reviewer: Visitor, samples: str) -> None:
+    chains = {"name": "chains", "corpus": samples, "dialogue": {"origin": "stack_exchange_comments"}}
+    sample_queue(stack, "chains", chains)
+    path, page = first(reviewer, "chains")
+    chain = candidate(stack, "chains", path)
+    assert len(chain.messages) >= 4
+    assert "needs-editing" in page
+    target = reviewer.post("/author/from-candidate", {"name": chain.name}).headers["location"]
+    draft = reviewer.get(target).text
+    assert html.unescape(draft).count('<textarea name="content"') == len(chain.messages) + 2, "and two blank turns"
+    assert f'href="{chain.attribution.url}"' in draft
+    assert chain.attribution.licence in draft
+    assert 'value="dialogue" checked' in draft
 
 
 def test_a_candidate_becomes_a_dialogue_draft(stack: Stack, reviewer: Visitor, queue: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from lima.common.v1.message_pb2 import Message
+from lima.common.v1.message_pb2 import Attribution, Message
 from lima.curation.v1.authoring_pb2 import (
     CheckStyleRequest,
     CreateDraftRequest,
@@ -67,6 +68,22 @@ async def test_a_draft_is_written_submitted_published_and_built(client: Client) 
     )
     await client.authoring.DeleteDraft(DeleteDraftRequest(name=test.name, etag=test.etag))
     assert isinstance(await refusal(client.authoring.GetDraft(GetDraftRequest(name=test.name))), NotFound)
+
+
+async def test_what_began_as_somebody_elses_text_keeps_its_terms(client: Client) -> None:
+    origin = Attribution(url="https://example.org/a/2", author="Greta", licence="CC-BY-SA-4.0")
+    draft = await create(client, "Why is bread sour?", "It rested long.", attribution=origin)
+    # A later save says nothing of the attribution, and does not take it away.
+    draft.ClearField("attribution")
+    draft.messages[1].content = "Bread turns sour when it rests long."
+    saved = await client.authoring.UpdateDraft(UpdateDraftRequest(draft=draft))
+    assert saved.attribution == origin
+    await submit(client, saved)
+    corpus = await client.authoring.PublishCollection(PublishCollectionRequest(name=PARENT, corpus_id="edited"))
+    prefix = client.store.key(corpus.uri)
+    (line,) = [json.loads(client.store.get_bytes(i.key)) for i in client.store.list(prefix) if i.key.endswith("jsonl")]
+    assert (line["licence"], line["url"]) == ("CC-BY-SA-4.0", "https://example.org/a/2")
+    assert line["author"] == "Greta; edited by ann"
 
 
 async def test_drafts_are_listed_newest_first_in_pages(client: Client) -> None:

@@ -34,6 +34,12 @@ def test_any_bytes_are_counted_or_read(data: bytes) -> None:
     assert len(metrics.steps) + len(metrics.evaluations) + metrics.malformed == len(lines)
 
 
+def test_a_file_that_grows_reads_as_if_it_were_read_at_once() -> None:
+    whole = row() + row(step=2) + b"torn" + row(step=3)
+    cut = len(row() + row(step=2))
+    assert parse_metrics(whole[:cut]).and_then(parse_metrics(whole[cut:])) == parse_metrics(whole)
+
+
 def test_only_what_was_measured_is_drawn() -> None:
     bare = curves(translator("en"), parse_metrics(row()), [])
     assert len(bare) == 1

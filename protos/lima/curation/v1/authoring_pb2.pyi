@@ -22,7 +22,7 @@ DRAFT_STATE_OPEN: DraftState
 DRAFT_STATE_SUBMITTED: DraftState
 
 class Draft(_message.Message):
-    __slots__ = ("name", "group", "split", "messages", "tags", "author", "state", "style", "etag", "create_time", "update_time")
+    __slots__ = ("name", "group", "split", "messages", "tags", "author", "state", "style", "etag", "create_time", "update_time", "attribution")
     NAME_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     SPLIT_FIELD_NUMBER: _ClassVar[int]
@@ -34,6 +34,7 @@ class Draft(_message.Message):
     ETAG_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTION_FIELD_NUMBER: _ClassVar[int]
     name: str
     group: str
     split: str
@@ -45,7 +46,8 @@ class Draft(_message.Message):
     etag: str
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., group: _Optional[str] = ..., split: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., tags: _Optional[_Iterable[str]] = ..., author: _Optional[str] = ..., state: _Optional[_Union[DraftState, str]] = ..., style: _Optional[_Union[StyleReport, _Mapping]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    attribution: _message_pb2.Attribution
+    def __init__(self, name: _Optional[str] = ..., group: _Optional[str] = ..., split: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., tags: _Optional[_Iterable[str]] = ..., author: _Optional[str] = ..., state: _Optional[_Union[DraftState, str]] = ..., style: _Optional[_Union[StyleReport, _Mapping]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attribution: _Optional[_Union[_message_pb2.Attribution, _Mapping]] = ...) -> None: ...
 
 class StyleReport(_message.Message):
     __slots__ = ("remarks", "prompt_tokens", "response_tokens")
