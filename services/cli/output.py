@@ -12,6 +12,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+FILE_COLUMNS = 400
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
 
@@ -29,14 +31,18 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str =
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         numeric = any(isinstance(row[index], int | float) for row in rows)
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         # Text, not str: a bracket in a prompt is not markup.
         drawn.add_row(*(Text(cell(value)) for value in row))
-    Console().print(drawn)
+    # A file or a pipe is as wide as the table: what folds at 80 columns is hard to read and to search.
+    console = Console(width=None if sys.stdout.isatty() else FILE_COLUMNS)
+    if title:
+        console.print(Text(title, style="bold"))
+    console.print(drawn)
 
 
 def cell(value: object) -> str:
