@@ -115,6 +115,17 @@ def test_environment_variables_are_settings_that_the_code_reads() -> None:
             assert given <= known, f"{path}: {given - known}"
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_priorities_that_are_made_are_used_and_no_others(variant: str) -> None:
+    made = {found["metadata"]["name"] for found in of_kind(rendered(variant), "PriorityClass")}
+    used = {spec.get("priorityClassName") for manifest in rendered(variant) for _, spec, _ in pod_specs(manifest)}
+    (config,) = [m for m in of_kind(rendered(variant), "ConfigMap") if m["metadata"]["name"] == "lima-operator"]
+    facts = OperatorConfig.model_validate_json(config["data"]["operator.json"])
+    used |= {facts.head.pool.priority_class_name, facts.worker.pool.priority_class_name}
+    assert used - {None, ""} == made
+    assert bool(made) == (variant == "prod")
+
+
 def service_of(manifests: tuple[Manifest, ...], name: str) -> Manifest:
     (service,) = [m for m in of_kind(manifests, "Service") if m["metadata"]["name"] == name]
     return service

@@ -110,6 +110,19 @@ seccompProfile:
   type: RuntimeDefault
 {{- end -}}
 
+{{/*
+lima.prioritised (root, use, pool): the pool with the release's own PriorityClass of that use, serving or training,
+where it makes some and the pool names none.
+*/}}
+{{- define "lima.prioritised" -}}
+{{- $root := index . 0 -}}
+{{- $pool := deepCopy (index . 2) -}}
+{{- if and $root.Values.priorityClasses.create (not $pool.priorityClassName) -}}
+{{- $_ := set $pool "priorityClassName" (include "lima.name" (list $root (index . 1))) -}}
+{{- end -}}
+{{- toJson $pool -}}
+{{- end -}}
+
 {{/* lima.placement (map with nodeSelector, tolerations, affinity, priorityClassName, runtimeClassName) */}}
 {{- define "lima.placement" -}}
 {{- with .nodeSelector }}

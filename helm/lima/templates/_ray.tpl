@@ -8,8 +8,8 @@
   "serviceAccount" (include "lima.name" (list . "ray"))
   "labels" (include "lima.selector" (list . "ray-training") | fromYaml)
   "environment" (include "lima.storeEnv" . | fromYamlArray)
-  "head" (dict "resources" $training.headResources "pool" $training.headPool)
-  "worker" (dict "resources" $training.workerResources "pool" $training.gpuPool)
+  "head" (dict "resources" $training.headResources "pool" (include "lima.prioritised" (list . "training" $training.headPool) | fromJson))
+  "worker" (dict "resources" $training.workerResources "pool" (include "lima.prioritised" (list . "training" $training.gpuPool) | fromJson))
   "sharedMemory" $training.sharedMemory
   "scratch" $training.scratch
   "gpuMemory" $training.gpuMemory

@@ -58,7 +58,7 @@ spec:
               {{- include "lima.selector" (list $root $role) | nindent 14 }}
         {{- end }}
       {{- end }}
-      {{- include "lima.placement" $values | nindent 6 }}
+      {{- include "lima.placement" (include "lima.prioritised" (list $root "serving" $values) | fromJson) | nindent 6 }}
       {{- if $root.Values.development.reload }}
       # The root file system is read-only: what Skaffold copies in goes to a volume that begins as the image's code.
       initContainers:
