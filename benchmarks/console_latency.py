@@ -4,49 +4,38 @@
                                            [--think 0.25] [--record]
 
 Curation, inference, judging, the console and an S3 server are processes of their own; visitors are HTTP clients in
-this one, each of which reads a page, thinks a little (far less than a person), then opens the next. `value` is the
-95th percentile over all pages of the time to the last byte of a page; each page has its own in the details. The
-target of 100 ms stands in the place of a peer: none of the annotation tools named in the design pages serves these
-pages. Parts that a page fetches after it is there (the results of a study, which are computed from every verdict)
-are timed apart.
+this one, each of which opens a page, pauses for a time drawn evenly between nothing and twice `--think` seconds, then
+opens the next, so that four visitors ask for about fourteen pages a second: as much as well over a hundred people.
+`value` is the 95th percentile over all pages of the time to the last byte of a page; each page has its own in the
+details. The target of 100 ms stands in the place of a peer: none of the annotation tools named in the design pages
+serves these pages. Parts that a page fetches after it is there (progress and results of a study) are timed apart.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import re
-import sqlite3
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import grpc
 import httpx
 import numpy as np
-import sqlalchemy
-from google.longrunning import operations_pb2, operations_pb2_grpc
 
+from benchmarks.console_scene import PATIENCE_SECONDS, fill
 from benchmarks.harness import Result, main
-from benchmarks.judging_stack import bench_settings, put_responses, running_service
-from lima.curation.v1 import curation_pb2, curation_pb2_grpc, review_pb2, review_pb2_grpc, spec_pb2
-from lima.judging.v1 import judging_pb2, judging_pb2_grpc, study_pb2
-from services.judging import tables
-from services.shared.objects import ObjectStore
-from services.shared.rpc.client import connect_blocking
+from benchmarks.judging_stack import bench_settings, running_service
 from services.shared.settings import Settings
 from tests.fixtures.seaweedfs import running_seaweedfs
 
 TARGET_MILLISECONDS = 100.0
-PROMPTS = 10_000
-JUDGE = "judge-0"
-PATIENCE_SECONDS = 1800.0
+TASK = re.compile(r"/annotate/[a-z0-9]{10}")
 CSRF = re.compile(r'<meta name="csrf" content="([0-9a-f]+)">')
 
 
@@ -68,123 +57,13 @@ def run(arguments: argparse.Namespace) -> Result:
         }
         settings = settings.model_copy(update=addresses)
         console = stack.enter_context(running_service("console", settings))
-        filled = fill(settings, arguments)
+        filled = fill(settings, arguments.examples, arguments.verdicts)
         waits = asyncio.run(visit(f"http://{console}", settings, filled["pages"], arguments))
     return summary(waits, filled, arguments)
 
 
-def fill(settings: Settings, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Makes the dataset, the queue and the study; returns the pages to visit and how much there is."""
-    assert settings.token is not None
-    token = settings.token.get_secret_value()
-    store = ObjectStore.from_settings(settings)
-    began = time.perf_counter()
-    with connect_blocking(settings.curation_address, token) as channel:
-        dataset = fill_curation(channel, store, arguments.examples)
-    with connect_blocking(settings.judging_address, token) as channel:
-        fill_judging(channel, store)
-    verdicts = multiply_verdicts(settings, arguments.verdicts)
-    pages = [
-        "/", "/review", "/review/large/next", "/review/large/table", "/author", "/datasets", f"/{dataset.name}",
-        f"/{dataset.name}?query=subject+77", "/runs", "/chat", "/annotate", "/studies", "/studies/large",
-    ]  # fmt: skip
-    print(f"filled in {time.perf_counter() - began:.0f} s")
-    return {"pages": pages, "examples": dataset.split_counts["train"], "verdicts": verdicts}
-
-
-def fill_curation(channel: grpc.Channel, store: ObjectStore, examples: int) -> curation_pb2.Dataset:
-    curation = curation_pb2_grpc.CurationServiceStub(channel)
-    review = review_pb2_grpc.ReviewServiceStub(channel)
-    lines = (
-        {"id": f"e{i}", "group": "A", "split": "train", "prompt": f"What is subject {i}?", "response": words(i)}
-        for i in range(examples)
-    )
-    store.put_bytes("uploads/large/authored.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
-    imported = curation.ImportCorpus(
-        curation_pb2.ImportCorpusRequest(corpus_id="large", source_uri=store.uri("uploads/large"))
-    )
-    finish(channel, imported, curation_pb2.Corpus())
-    source = spec_pb2.SourceSpec(
-        name="written",
-        corpus="large",
-        quota=spec_pb2.Quota(train=examples, allow_fewer=True),
-        authored=spec_pb2.AuthoredSource(group="A"),
-    )
-    spec = spec_pb2.DatasetSpec(name="large", seed=1, sources=[source], dedup=spec_pb2.DedupSpec(enabled=False))
-    finish(channel, review.FillQueue(review_pb2.FillQueueRequest(spec=spec)), review_pb2.Queue())
-    built = curation.BuildDataset(curation_pb2.BuildDatasetRequest(spec=spec))
-    dataset: curation_pb2.Dataset = finish(channel, built, curation_pb2.Dataset())
-    return dataset
-
-
-def words(number: int) -> str:
-    return " ".join(f"word{(number * 31 + place * 17) % 9973}" for place in range(120))
-
-
-def fill_judging(channel: grpc.Channel, store: ObjectStore) -> None:
-    judging = judging_pb2_grpc.JudgingServiceStub(channel)
-    systems = ("ours", "theirs")
-    spec = study_pb2.StudySpec(
-        name="large",
-        protocol=study_pb2.PROTOCOL_PAIRWISE,
-        systems=[
-            study_pb2.System(name=name, responses_uri=put_responses(store, name, PROMPTS, 150)) for name in systems
-        ],
-        human=study_pb2.HumanSpec(overlap=1),
-    )
-    judging.CreateStudy(judging_pb2.CreateStudyRequest(spec=spec), timeout=PATIENCE_SECONDS)
-    store.put_bytes("uploads/verdicts.jsonl", "".join(verdict_lines(systems)).encode())
-    request = judging_pb2.ImportVerdictsRequest(
-        name="studies/large", source_uri=store.uri("uploads/verdicts.jsonl"), format="lima-jsonl"
-    )
-    judging.ImportVerdicts(request, timeout=PATIENCE_SECONDS)
-
-
-def verdict_lines(systems: Sequence[str]) -> Iterator[str]:
-    """One judge's verdicts, one on every prompt."""
-    for number in range(PROMPTS):
-        verdict = {
-            "prompt_id": f"p{number}",
-            "systems": list(systems),
-            "judge": JUDGE,
-            "preference": (number * 7919 % 3) / 2,
-            "first_on_a": number % 2 == 0,
-        }
-        yield json.dumps(verdict) + "\n"
-
-
-def multiply_verdicts(settings: Settings, wanted: int) -> int:
-    """Gives the imported verdicts to as many judges as it takes, in the database: a million imports take long."""
-    copies = [_copy(table) for table in (tables.verdicts, tables.tallies)]
-    with sqlite3.connect(settings.database_url_for("judging").removeprefix("sqlite:///"), timeout=60) as database:
-        for number in range(1, wanted // PROMPTS):
-            for copy in copies:
-                database.execute(copy, (f"judge-{number}", JUDGE))
-        (count,) = database.execute("SELECT count(*) FROM verdicts").fetchone()
-    database.close()
-    return int(count)
-
-
-def _copy(table: sqlalchemy.Table) -> str:
-    """Copies the rows of judge ?2 as rows of judge ?1."""
-    columns = [column.name for column in table.columns if column.name != "id"]
-    chosen = ", ".join("?1" if name == "judge" else name for name in columns)
-    return f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT {chosen} FROM {table.name} WHERE judge = ?2"
-
-
-def finish(channel: grpc.Channel, operation: operations_pb2.Operation, result: Any) -> Any:
-    operations = operations_pb2_grpc.OperationsStub(channel)
-    while not operation.done:
-        time.sleep(0.5)
-        operation = operations.GetOperation(operations_pb2.GetOperationRequest(name=operation.name))
-    if operation.HasField("error"):
-        raise RuntimeError(operation.error.message)
-    operation.response.Unpack(result)
-    return result
-
-
 async def visit(
-    url: str, settings: Settings, pages: Sequence[str], arguments: argparse.Namespace
+    url: str, settings: Settings, pages: dict[str, str], arguments: argparse.Namespace
 ) -> dict[str, list[float]]:
     """Seconds of every request by page. Each visitor signs in as somebody of their own."""
     waits: dict[str, list[float]] = defaultdict(list)
@@ -193,11 +72,13 @@ async def visit(
     async def visitor(number: int, rounds: int) -> None:
         async with httpx.AsyncClient(base_url=url, timeout=60, headers={"accept": "text/html"}) as client:
             await sign_in(client, settings, f"visitor {number}")
+            task = TASK.search((await client.get("/annotate")).text)
+            assert task is not None
             for _ in range(rounds):
-                for page in pages:
+                for name, path in {**pages, "/annotate/(an item)": task[0]}.items():
                     began = time.perf_counter()
-                    answer = await client.get(page, follow_redirects=True)
-                    waits[page].append(time.perf_counter() - began)
+                    answer = await client.get(path, follow_redirects=True)
+                    waits[name].append(time.perf_counter() - began)
                     answer.raise_for_status()
                     await asyncio.sleep(draws.uniform(0, 2 * arguments.think))
 
@@ -244,12 +125,9 @@ def summary(waits: dict[str, list[float]], filled: dict[str, Any], arguments: ar
         details={
             "p50_ms": milliseconds(every, 50),
             "p99_ms": milliseconds(every, 99),
-            "slowest_page": worst.replace(filled["pages"][6], "/datasets/large"),
+            "slowest_page": worst,
             "slowest_page_p95_ms": milliseconds(pages[worst], 95),
-            "p95_ms_by_page": {
-                page.replace(filled["pages"][6], "/datasets/large"): milliseconds(seconds, 95)
-                for page, seconds in waits.items()
-            },
+            "p95_ms_by_page": {page: milliseconds(seconds, 95) for page, seconds in waits.items()},
             "requests": len(every),
             "visitors": arguments.visitors,
             "think_seconds": arguments.think,

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 from sqlalchemy import delete, or_, select
@@ -48,7 +48,7 @@ class Draft:
     tags: tuple[str, ...]
     author: str
     # Of the text that it began as; empty for one that is all the author's own.
-    attribution: Attribution = Attribution()
+    attribution: Attribution = field(default_factory=Attribution)
     submitted: bool = False
     etag: str = ""
     created: float = 0.0
