@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import random
 import re
+import socket
 import tempfile
 import time
 from collections import defaultdict
@@ -56,6 +57,9 @@ def run(arguments: argparse.Namespace) -> Result:
             for name in ("curation", "inference", "judging")
         }
         settings = settings.model_copy(update=addresses)
+        # The console's own default would be that of one that somebody works with.
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            settings = settings.model_copy(update={"port": probe.getsockname()[1]})
         console = stack.enter_context(running_service("console", settings))
         filled = fill(settings, arguments.examples, arguments.verdicts)
         waits = asyncio.run(visit(f"http://{console}", settings, filled["pages"], arguments))

@@ -71,6 +71,7 @@ def environment() -> Environment:
     jinja = Environment(
         loader=loader,
         autoescape=True,
+        auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
