@@ -66,7 +66,7 @@ def code_version() -> str:
     """A digest of the code and data that turn corpora into datasets."""
     folder = Path(__file__).parent
     files = sorted([*folder.glob("*.py"), *folder.glob("sources/*.py"), *folder.glob("sources/*.json")])
-    serving = {"__main__.py", "servicer.py", "translate.py"}
+    serving = {"__main__.py", "browsing.py", "servicer.py", "translate.py"}
     return digest_json({path.name: digest_bytes(path.read_bytes()) for path in files if path.name not in serving})[:16]
 
 
@@ -126,7 +126,7 @@ class LocalWorkers:
     count: int = 1
 
     def read(self, tasks: Sequence[PartTask], cache_folder: Path, done: Callable[[int], None]) -> list[Path]:
-        size = sum(file.path.stat().st_size for task in tasks for file in task.part.files.values())
+        size = sum(map(part_size, tasks))
         if self.count == 1 or len(tasks) < 2 or size < PARALLEL_BYTES:
             folders = []
             for task in tasks:
@@ -134,7 +134,7 @@ class LocalWorkers:
                 done(len(folders))
             return folders
         # The largest first, so that no worker is left with it at the end.
-        order = sorted(range(len(tasks)), key=lambda place: -_size(tasks[place]))
+        order = sorted(range(len(tasks)), key=lambda place: -part_size(tasks[place]))
         with ProcessPoolExecutor(min(self.count, len(tasks)), mp_context=get_context("spawn")) as executor:
             futures = {executor.submit(read_part, tasks[place], cache_folder): place for place in order}
             found: dict[int, Path] = {}
@@ -144,7 +144,8 @@ class LocalWorkers:
         return [found[place] for place in range(len(tasks))]
 
 
-def _size(task: PartTask) -> int:
+def part_size(task: PartTask) -> int:
+    """Bytes of the files of a part."""
     return sum(file.path.stat().st_size for file in task.part.files.values())
 
 
