@@ -1,10 +1,14 @@
 """Real (non-padding) tokens per second of one optimiser step: ours, TRL with padding, TRL with its best packing.
 
-    python -m benchmarks.train_throughput --model FOLDER --examples 8 --rounds 3
+    python -m benchmarks.train_throughput --model FOLDER --examples 8 --rounds 2
 
 The same model, examples and step for all: fp32, no gradient checkpointing, AdamW, responses only, one step over all
-examples. Each contestant runs in a process of its own, warms up on short examples, and is timed on the next step.
+examples. Each contestant lives in a process of its own, warms up on short examples, and takes its turn in every round.
 Lengths are drawn as in the paper's table (LIMA, table 1). Without --model a random Llama of 19 M parameters is used.
+TRL's padded batches are of --peer-batch examples, accumulated to the step: its default of 8 does not fit in 24 GiB at
+these lengths. Its packed rows all go into one batch, which it flattens.
+`share_of_matrix_rate` is 6 FLOP per parameter and real token, over what this processor reaches in the same run on the
+bare matrix products of one step: every product of a layer and of the output layer, forward and both backward ones.
 """
 
 from __future__ import annotations
@@ -18,12 +22,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Result, main, peak_mib, version
+from benchmarks.harness import Result, main, peak_mib, seconds_of, version
 
 CONTESTANTS = ("ours", "trl_padded", "trl_packed")
 # (examples, mean prompt tokens, mean response tokens): LIMA, table 1.
@@ -36,6 +41,9 @@ class Timed:
     seconds: float
     cpu_seconds: float
     loss: float
+
+
+Step = Callable[[list[Any]], Timed]
 
 
 class Stopwatch:
@@ -74,7 +82,7 @@ def draw_examples(vocabulary: int, lengths: Sequence[tuple[int, int]], seed: int
     return examples
 
 
-def step_of_ours(folder: Path, batches: Sequence[list[Any]], micro_batch_tokens: int) -> list[Timed]:
+def ours(folder: Path, arguments: argparse.Namespace) -> Step:
     import torch
 
     from training_jobs.batches import flatten, target_weights
@@ -83,32 +91,35 @@ def step_of_ours(folder: Path, batches: Sequence[list[Any]], micro_batch_tokens:
     from training_jobs.spec import Compute, Recipe, ResidualDropout
     from training_jobs.step_plan import Limits, divide
 
-    recipe = Recipe(residual_dropout=ResidualDropout(top=0.0), batch_size=len(batches[-1]))
+    recipe = Recipe(residual_dropout=ResidualDropout(top=0.0), batch_size=arguments.examples)
     trainee = Trainee(load_model(folder, recipe, Compute()), recipe)
     engine = BareEngine(trainee, recipe, torch.device("cpu"))
-    results = []
-    for examples in batches:
+
+    def step(examples: list[Any]) -> Timed:
         clock = Stopwatch()
         weights = target_weights(recipe, examples)
         lengths = [len(example.tokens) for example in examples]
-        (parts,) = divide(range(len(examples)), lengths, 1, Limits(micro_batch_tokens))
+        (parts,) = divide(range(len(examples)), lengths, 1, Limits(arguments.micro_batch_tokens))
         losses = [engine.accumulate(flatten([examples[i] for i in part], weights), last=False) for part in parts]
         engine.update(1e-9)
-        results.append(clock.stop(float(torch.stack(losses).sum())))
-    return results
+        return clock.stop(float(torch.stack(losses).sum()))
+
+    return step
 
 
-def step_of_trl(folder: Path, batches: Sequence[list[Any]], packed: bool) -> list[Timed]:
+def trl(folder: Path, arguments: argparse.Namespace, *, packed: bool) -> Step:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-    return [_trl_step(model, tokenizer, examples, packed) for examples in batches]
+    # Packed rows are fewer than examples, so one batch holds them all.
+    return lambda examples: _trl_step(model, tokenizer, examples, 0 if packed else arguments.peer_batch)
 
 
-def _trl_step(model: Any, tokenizer: Any, examples: list[Any], packed: bool) -> Timed:
+def _trl_step(model: Any, tokenizer: Any, examples: list[Any], batch: int) -> Timed:
+    """One optimiser step in padded batches of `batch`, or packed where that is 0."""
     from datasets import Dataset
     from transformers import TrainerCallback
     from trl.trainer.sft_config import SFTConfig
@@ -127,10 +138,10 @@ def _trl_step(model: Any, tokenizer: Any, examples: list[Any], packed: bool) -> 
         settings = SFTConfig(
             output_dir=folder,
             max_length=MAX_LENGTH,
-            packing=packed,
+            packing=batch == 0,
             completion_only_loss=True,
-            # One step over all examples; packed rows are fewer, so one batch holds them all.
-            per_device_train_batch_size=len(examples),
+            per_device_train_batch_size=batch or len(examples),
+            gradient_accumulation_steps=-(-len(examples) // batch) if batch else 1,
             num_train_epochs=1,
             learning_rate=1e-9,
             # Its defaults on a CPU would be slower: bf16 without hardware for it, and recomputation.
@@ -157,39 +168,106 @@ def _trl_step(model: Any, tokenizer: Any, examples: list[Any], packed: bool) -> 
     return Timed(clock.timed.seconds, clock.timed.cpu_seconds, losses[0])
 
 
-def matrix_rate(shape: dict[str, int]) -> float:
-    """FLOP per CPU-second of fp32 matrix products of the model's own shapes, best of five."""
+def matrix_rate(config: dict[str, Any], tokens: int, targets: int) -> float:
+    """FLOP per second of the bare matrix products of one pass over `tokens`: forward, and both backward ones.
+
+    The best of three turns for each product; weights are [out, in] as linear layers hold them.
+    """
     import torch
 
-    tokens = torch.randn(2048, shape["hidden_size"])
-    weight = torch.randn(shape["hidden_size"], shape["intermediate_size"])
-    best = 0.0
-    for _ in range(5):
-        clock = Stopwatch()
-        for _ in range(10):
-            tokens @ weight
-        best = max(best, 10 * 2 * tokens.numel() * weight.shape[1] / clock.stop(0.0).cpu_seconds)
-    return best
+    width, inner, heads = config["hidden_size"], config["intermediate_size"], config["num_attention_heads"]
+    head = config.get("head_dim") or width // heads
+    query, group = heads * head, config["num_key_value_heads"] * head
+    # (rows, in, out, times): targets alone reach the output layer, 256 rows at a time.
+    layers = config["num_hidden_layers"]
+    products = [
+        (tokens, width, query, layers),
+        (tokens, width, group, 2 * layers),
+        (tokens, query, width, layers),
+        (tokens, width, inner, 2 * layers),
+        (tokens, inner, width, layers),
+        (256, width, config["vocab_size"], targets // 256),
+    ]
+    seconds = flop = 0.0
+    for rows, inputs, outputs, times in products:
+        hidden, weight = torch.randn(rows, inputs), torch.randn(outputs, inputs)
+        slope = torch.randn(rows, outputs)
+        for left, right in ((hidden, weight.T), (slope, weight), (slope.T, hidden)):
+            best = min(seconds_of(partial(torch.matmul, left, right)) for _ in range(3))
+            seconds += best * times
+            flop += 2.0 * rows * inputs * outputs * times
+    return flop / seconds
 
 
 def contest(arguments: argparse.Namespace) -> None:
-    """One contestant in this process; prints its step's seconds, loss and peak memory."""
+    """One contestant in this process: for each line on stdin one step, told in one line on stdout."""
     import torch
 
     torch.set_num_threads(arguments.threads)
     folder = Path(arguments.model)
     config = json.loads((folder / "config.json").read_text())
-    warm = draw_examples(config["vocab_size"], [(16, 48)] * 4, seed=1)
+    answers, sys.stdout = sys.stdout, sys.stderr
+    makers: dict[str, Any] = {
+        "ours": ours,
+        "trl_padded": partial(trl, packed=False),
+        "trl_packed": partial(trl, packed=True),
+    }
+    step = makers[arguments.contestant](folder, arguments)
+    step(draw_examples(config["vocab_size"], [(16, 48)] * arguments.peer_batch, seed=1))
     measured = draw_examples(config["vocab_size"], draw_lengths(arguments.examples, arguments.seed), seed=2)
-    if arguments.contestant == "ours":
-        results = step_of_ours(folder, [warm, measured], arguments.micro_batch_tokens)
-    else:
-        results = step_of_trl(folder, [warm, measured], arguments.contestant == "trl_packed")
-    last = results[-1]
-    rate = matrix_rate(config) if arguments.contestant == "ours" else 0.0
     tokens = sum(len(example.tokens) for example in measured)
-    row = {"tokens": tokens, "peak_mib": round(peak_mib()), "matrix_rate": rate}
-    print(json.dumps(asdict(last) | row))
+    targets = sum(example.targets for example in measured)
+    print("ready", file=answers, flush=True)
+    for _ in sys.stdin:
+        row = asdict(step(measured)) | {"tokens": tokens, "peak_mib": round(peak_mib())}
+        if arguments.contestant == "ours":
+            row["matrix_rate"] = matrix_rate(config, min(arguments.micro_batch_tokens, tokens), targets)
+        print(json.dumps(row), file=answers, flush=True)
+
+
+class Contestant:
+    """A child process that takes a step when it is asked to."""
+
+    def __init__(self, name: str, folder: Path, arguments: argparse.Namespace) -> None:
+        command = [sys.executable, "-m", "benchmarks.train_throughput", "--contestant", name, "--model", str(folder)]
+        for option in ("examples", "seed", "micro_batch_tokens", "peer_batch", "threads"):
+            command += [f"--{option.replace('_', '-')}", str(getattr(arguments, option))]
+        threads = {"OMP_NUM_THREADS": str(arguments.threads)}
+        environment = os.environ | threads | {"HF_HUB_OFFLINE": "1", "DS_ACCELERATOR": "cpu"}
+        self._child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        self._answer()
+
+    def step(self) -> dict[str, float]:
+        assert self._child.stdin is not None
+        print("step", file=self._child.stdin, flush=True)
+        row: dict[str, float] = json.loads(self._answer())
+        return row
+
+    def end(self) -> None:
+        self._child.kill()
+        self._child.wait()
+
+    def _answer(self) -> str:
+        assert self._child.stdout is not None
+        line = self._child.stdout.readline()
+        if not line:
+            raise SystemExit(f"a contestant ended with exit code {self._child.wait()}: its reason is above")
+        return line
+
+
+def compete(folder: Path, arguments: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
+    """Every contestant's rows; each round gives everyone one turn."""
+    contestants: dict[str, Contestant] = {}
+    try:
+        for name in CONTESTANTS:
+            contestants[name] = Contestant(name, folder, arguments)
+        rounds = [{name: child.step() for name, child in contestants.items()} for _ in range(arguments.rounds)]
+    finally:
+        for child in contestants.values():
+            child.end()
+    return {name: [row[name] for row in rounds] for name in CONTESTANTS}
 
 
 def run(arguments: argparse.Namespace) -> Result:
@@ -198,10 +276,7 @@ def run(arguments: argparse.Namespace) -> Result:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(arguments.model) if arguments.model else _tiny(Path(scratch))
         config = json.loads((folder / "config.json").read_text())
-        rows: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
-        for _ in range(arguments.rounds):
-            for name in CONTESTANTS:
-                rows[name].append(_in_child(name, folder, arguments))
+        rows = compete(folder, arguments)
     speeds, per_cpu = (
         {name: statistics.median(row["tokens"] / row[clock] for row in found) for name, found in rows.items()}
         for clock in ("seconds", "cpu_seconds")
@@ -225,29 +300,16 @@ def run(arguments: argparse.Namespace) -> Result:
             "packing_cpu_ratio": round(per_cpu["ours"] / per_cpu["trl_packed"], 2),
             "losses": {name: found[-1]["loss"] for name, found in rows.items()},
             "peak_mib_each": {name: max(row["peak_mib"] for row in found) for name, found in rows.items()},
-            "matrix_product_gflops_per_cpu": round(rate / 1e9, 1),
-            "share_of_matrix_rate": round(6 * parameters * per_cpu["ours"] / rate, 3),
+            "matrix_product_gflops": round(rate / 1e9, 1),
+            "share_of_matrix_rate": round(6 * parameters * speeds["ours"] / rate, 3),
             "parameters": parameters,
             "examples": arguments.examples,
             "tokens": rows["ours"][0]["tokens"],
+            "peer_batch": arguments.peer_batch,
             "rounds": arguments.rounds,
             "threads": arguments.threads,
         },
     )
-
-
-def _in_child(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.train_throughput", "--contestant", name, "--model", str(folder)]
-    command += ["--examples", str(arguments.examples), "--seed", str(arguments.seed)]
-    command += ["--micro-batch-tokens", str(arguments.micro_batch_tokens), "--threads", str(arguments.threads)]
-    environment = os.environ | {
-        "OMP_NUM_THREADS": str(arguments.threads),
-        "HF_HUB_OFFLINE": "1",
-        "DS_ACCELERATOR": "cpu",
-    }
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
-    row: dict[str, float] = json.loads(output.strip().splitlines()[-1])
-    return row
 
 
 def _tiny(folder: Path) -> Path:
@@ -278,8 +340,9 @@ def _tiny(folder: Path) -> Path:
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="", help="a Hugging Face folder; default: a tiny random Llama")
     parser.add_argument("--examples", type=int, default=8, help="examples in the measured step")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=0, help="of the lengths")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=7, help="of the lengths")
+    parser.add_argument("--peer-batch", type=int, default=4, help="examples in one padded batch of the peer's")
     parser.add_argument("--micro-batch-tokens", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)

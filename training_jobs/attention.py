@@ -56,19 +56,15 @@ def document_attention(
         raise ValueError("attention over documents needs `documents` and no attention mask")
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16) and not softcap and not dropout:
         return _varlen(query, key, value, documents, scaling, sliding_window), None
+    # Split, not sliced: the backward pass of a slice fills a tensor of the whole batch with zeros.
+    lengths = [end - start for start, end in pairwise(documents.bounds)]
+    parts = [tensor.split(lengths, dim=2) for tensor in (query, key, value)]
+    # The kernel's result lies in memory as [tokens, heads, width] already, so this way round nothing is copied twice.
     outputs = [
-        _one_document(
-            query[:, :, start:end],
-            key[:, :, start:end],
-            value[:, :, start:end],
-            scaling,
-            dropout,
-            sliding_window,
-            softcap,
-        )
-        for start, end in pairwise(documents.bounds)
+        _one_document(q, k, v, scaling, dropout, sliding_window, softcap).transpose(1, 2)
+        for q, k, v in zip(*parts, strict=True)
     ]
-    return torch.cat(outputs, dim=2).transpose(1, 2), None
+    return (outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)), None
 
 
 def _one_document(

@@ -7,11 +7,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from services.shared.digest import digest_json
+from services.shared.records import Example
 from services.shared.settings import Settings
-from training_jobs.dataset import Corpus, Encoder, encode_split
+from training_jobs.dataset import Corpus, Encoder, encode_split, read_examples
 from training_jobs.spec import TrainingSpec
 from training_jobs.storage import FolderStorage, fetch_folder, locate
 from training_jobs.tokens import load_tokenizer, prepare_base
@@ -19,11 +21,13 @@ from training_jobs.tokens import load_tokenizer, prepare_base
 
 @dataclass(frozen=True)
 class Materials:
-    """The prepared base folder, the training split, and what perplexity is measured on (may be empty)."""
+    """The prepared base folder, the training split, what perplexity is measured on (may be empty), and whose prompts
+    checkpoints answer."""
 
     prepared: Path
     train: Corpus
     held_out: Corpus
+    prompts: tuple[Example, ...]
 
 
 def gather(spec: TrainingSpec, settings: Settings) -> Materials:
@@ -41,7 +45,15 @@ def gather(spec: TrainingSpec, settings: Settings) -> Materials:
     encoder = Encoder(load_tokenizer(prepared), spec.recipe)
     train = encode_split(dataset / "train.jsonl", encoder)
     held_out = encode_split(held_out_path, encoder, limit=spec.evaluation.max_examples, optional=True)
-    return Materials(prepared, train, held_out)
+    count = max(spec.evaluation.answers, spec.evaluation.stop_check)
+    prompts = _prompts(held_out_path, count) or _prompts(dataset / "train.jsonl", count)
+    return Materials(prepared, train, held_out, prompts)
+
+
+def _prompts(path: Path, count: int) -> tuple[Example, ...]:
+    if not path.is_file():
+        return ()
+    return tuple(islice((example for example in read_examples(path) if example.prompt()), count))
 
 
 def _prepared(base: Path, spec: TrainingSpec, cache: Path) -> Path:

@@ -48,9 +48,13 @@ def parameter_groups(parameters: Iterable[nn.Parameter], recipe: Recipe) -> list
 
 
 def optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.AdamW:
+    groups = parameter_groups(parameters, recipe)
+    on_cpu = all(parameter.device.type == "cpu" for group in groups for parameter in group["params"])
     return torch.optim.AdamW(
-        parameter_groups(parameters, recipe),
+        groups,
         lr=recipe.learning_rate,
         betas=(recipe.beta1, recipe.beta2),
         eps=recipe.epsilon,
+        # One pass over memory instead of a dozen; on a GPU torch chooses.
+        fused=True if on_cpu else None,
     )

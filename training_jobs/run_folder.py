@@ -3,7 +3,7 @@
 run.json      the resolved spec and its identity       status.json   services.shared.records.RunStatus
 metrics.jsonl one MetricsRow a line                    lease.json    who computes it now
 cancel.json, preempt.json: it is asked to stop         selection.json which checkpoint was chosen, and why
-checkpoints/epoch-NN/, state/step-NNNNNN/, tensorboard/
+checkpoints/epoch-NN/, state/step-NNNNNN/, answers/epoch-NN.jsonl, tensorboard/
 """
 
 from __future__ import annotations
@@ -150,6 +150,10 @@ def state_name(step: int) -> str:
 
 def checkpoint_name(epoch: int) -> str:
     return f"checkpoints/epoch-{epoch:02d}"
+
+
+def answers_name(epoch: int) -> str:
+    return f"answers/epoch-{epoch:02d}.jsonl"
 
 
 def _is_live(lease: dict[str, Any]) -> bool:

@@ -171,6 +171,12 @@ class Evaluation(Section):
     # Empty takes dev.jsonl of the dataset; else a JSONL file in the store or a local one.
     dataset: str = ""
     max_examples: Annotated[int, Field(ge=0)] = 2000
+    # Dev prompts that each epoch's checkpoint answers, beside training; 0 for none. LIMA has 50 of them.
+    answers: Annotated[int, Field(ge=0)] = 0
+    # Prompts that the last checkpoint answers at least, to see whether generation stops at EOT; 0 for no such check.
+    stop_check: Annotated[int, Field(ge=0)] = 4
+    # Longest answer, in tokens. LIMA's are of 2,048 at most.
+    max_new_tokens: PositiveInt = 256
 
 
 class Tracking(Section):

@@ -16,9 +16,11 @@ from services.shared.records import MetricsRow, RunPhase
 from services.shared.settings import Settings
 from training_jobs import materials
 from training_jobs.checkpoints import save_epoch, save_state, state_reader
+from training_jobs.dev_answers import DevAnswers
 from training_jobs.engines.base import Engine
 from training_jobs.journal import Journal, restarted
 from training_jobs.loop import Loop, Plan, Stopped
+from training_jobs.materials import Materials
 from training_jobs.model import Trainee, load_model
 from training_jobs.planning import available_memory, read_config, refuse_what_cannot_fit
 from training_jobs.run_folder import RunFolder, checkpoint_name, state_name
@@ -34,12 +36,14 @@ _log = structlog.get_logger()
 class RunOutlet:
     """The loop's results, on their way to runs/<run>/."""
 
-    def __init__(self, spec: TrainingSpec, run: RunFolder, work: Path, prepared: Path, engine: Engine) -> None:
+    def __init__(self, spec: TrainingSpec, run: RunFolder, work: Path, gathered: Materials, engine: Engine) -> None:
         self._spec = spec
         self._run = run
         self._work = work
-        self._prepared = prepared
+        self._prepared = gathered.prepared
+        self._prompts = gathered.prompts
         self._engine = engine
+        self._answers: DevAnswers | None = None
         self._journal: Journal | None = None
         self._uploader: Uploader | None = None
         self._polled = 0.0
@@ -53,6 +57,7 @@ class RunOutlet:
             # Of an attempt that was killed before they had left.
             shutil.rmtree(self._work / name, ignore_errors=True)
         self._uploader = Uploader(self._run.storage)
+        self._answers = DevAnswers(self._spec, self._run, self._work, self._prompts)
         tracker = Tracker(self._run.run, self._work / "tensorboard", self._spec.tracking, first_step=step)
         totals = {"total_steps": plan.total_steps, "total_epochs": self._spec.recipe.epochs}
         status = restarted(self._run, step, {**totals, "epoch": step // plan.steps_per_epoch})
@@ -88,8 +93,9 @@ class RunOutlet:
         name = checkpoint_name(epoch)
         folder = self._work / name
         save_epoch(self._engine, self._trainee, self._prepared, folder, self._spec.checkpoints.dtype)
-        if self._journal is None or self._uploader is None:
+        if self._journal is None or self._uploader is None or self._answers is None:
             return
+        self._answers.after_epoch(epoch, folder)
         described = {
             "run": self._run.run,
             "epoch": epoch,
@@ -123,11 +129,19 @@ class RunOutlet:
         self._stop_asked = self._run.stop_request() is not None
         return self._stop_asked
 
-    def finish(self, phase: RunPhase, message: str = "") -> None:
+    def finish(self) -> None:
+        """The run is complete: wait for what is still on its way."""
+        if self._journal is not None and self._answers is not None:
+            said = [self._journal.status.message, self._answers.finish()]
+            self._journal.finish(RunPhase.SUCCEEDED, "; ".join(text for text in said if text))
+
+    def stop(self, phase: RunPhase) -> None:
         if self._journal is not None:
-            self._journal.finish(phase, message)
+            self._journal.finish(phase, "stopped when asked; run again to go on")
 
     def close(self) -> None:
+        if self._answers is not None:
+            self._answers.cancel()
         if self._uploader is not None:
             self._uploader.close()
 
@@ -160,14 +174,13 @@ def train(spec: TrainingSpec, settings: Settings, make_engine: MakeEngine) -> No
     trainee = Trainee(model, spec.recipe)
     engine = make_engine(trainee, spec)
     step = resume(engine, run, work)
-    outlet = RunOutlet(spec, run, work, gathered.prepared, engine)
+    outlet = RunOutlet(spec, run, work, gathered, engine)
     outlet.begin(trainee, step, plan, gathered.train.summary())
     try:
         Loop(spec, gathered.train, gathered.held_out, engine, outlet).run(step)
-        outlet.finish(RunPhase.SUCCEEDED)
+        outlet.finish()
     except Stopped:
-        cancelled = run.stop_request() == "cancel"
-        outlet.finish(RunPhase.CANCELLED if cancelled else RunPhase.PENDING, "stopped when asked; run again to go on")
+        outlet.stop(RunPhase.CANCELLED if run.stop_request() == "cancel" else RunPhase.PENDING)
         raise
     finally:
         outlet.close()

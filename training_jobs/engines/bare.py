@@ -42,9 +42,12 @@ class BareEngine:
     def update(self, learning_rate: float) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
-        limit = float("inf") if self._clip is None else self._clip
-        norm = float(torch.nn.utils.clip_grad_norm_(self._masters.values(), limit))
+        gradients = [master.grad for master in self._masters.values() if master.grad is not None]
+        total = torch.nn.utils.get_total_norm(gradients)
+        norm = float(total)
         if math.isfinite(norm):
+            if self._clip is not None and norm > self._clip:
+                torch.nn.utils.clip_grads_with_norm_(self._masters.values(), self._clip, total)
             self._optimizer.step()
             self._publish_masters()
         self._optimizer.zero_grad()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from services.shared.records import Response
 from tests.equivalence.training.laboratory import Laboratory, Outcome
 from training_jobs.dataset import Encoder, encode_split
 from training_jobs.spec import load_spec
@@ -71,8 +72,17 @@ def test_a_checkpoint_loads_in_plain_transformers_and_stops_at_eot(laboratory: L
         "epochs": 60, "batch_size": 2, "learning_rate": 5e-3, "final_learning_rate": 5e-4,
         "residual_dropout": {"top": 0.1},
     }  # fmt: skip
-    ours = laboratory.train("by-heart", recipe, dataset=str(tmp_path), checkpoints={"keep_first": 60})
+    checks = {"stop_check": 2, "max_new_tokens": 40}
+    ours = laboratory.train(
+        "by-heart", recipe, dataset=str(tmp_path), checkpoints={"keep_first": 60}, evaluation=checks
+    )
     folder = laboratory.run_folder("by-heart") / ours.status.last_checkpoint
+    # The run itself saw that generation stops, by a process that knows nothing of it.
+    assert ours.status.message == "2 of 2 answers of the last epoch end in EOT"
+    recorded = (laboratory.run_folder("by-heart") / "answers" / "epoch-60.jsonl").read_text().splitlines()
+    given = {(found := Response.model_validate_json(line)).prompt_id: found for line in recorded}
+    assert {name: found.response for name, found in given.items()} == answers
+    assert {found.finish_reason for found in given.values()} == {"stop"}
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     for prompt, answer in answers.items():
         text = tokenizer.apply_chat_template(
