@@ -9,6 +9,7 @@ import json
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,10 @@ class Cluster:
 
     def list(self, api_version: str, kind: str) -> tuple[list[Manifest], str]:
         """Every object of a kind, and the version to watch from."""
-        answer = self._dynamic().get(
-            self._kind(api_version, kind), namespace=self.namespace, serialize=False, _request_timeout=REQUEST_TIMEOUT
-        )
+        with self._known(api_version, kind) as known:
+            answer = self._dynamic().get(
+                known, namespace=self.namespace, serialize=False, _request_timeout=REQUEST_TIMEOUT
+            )
         listed = json.loads(answer.data)
         # A list leaves apiVersion and kind out of its items.
         items = [{"apiVersion": api_version, "kind": kind, **item} for item in listed["items"]]
@@ -90,16 +92,17 @@ class Cluster:
         Raises:
             Gone: the version is too old.
         """
-        answer = self._dynamic().get(
-            self._kind(api_version, kind),
-            namespace=self.namespace,
-            watch=True,
-            resource_version=version,
-            allow_watch_bookmarks=True,
-            timeout_seconds=WATCH_SECONDS,
-            serialize=False,
-            _request_timeout=(REQUEST_TIMEOUT[0], SILENCE_SECONDS),
-        )
+        with self._known(api_version, kind) as known:
+            answer = self._dynamic().get(
+                known,
+                namespace=self.namespace,
+                watch=True,
+                resource_version=version,
+                allow_watch_bookmarks=True,
+                timeout_seconds=WATCH_SECONDS,
+                serialize=False,
+                _request_timeout=(REQUEST_TIMEOUT[0], SILENCE_SECONDS),
+            )
         try:
             for line in _watch.iter_resp_lines(answer):
                 if not line:
@@ -173,6 +176,20 @@ class Cluster:
             kind, body=manifest, namespace=self.namespace, _request_timeout=REQUEST_TIMEOUT
         ).to_dict()
         return written
+
+    @contextmanager
+    def _known(self, api_version: str, kind: str) -> Iterator[Any]:
+        """The discovered resource of a list; a kind that is uninstalled since is missing, whatever was known before."""
+        known = self._kind(api_version, kind)
+        try:
+            yield known
+        except ApiException as error:
+            if error.status != 404:
+                raise
+            with self._discovery:
+                self._kinds.pop((api_version, kind), None)
+                self._dynamic().resources.invalidate_cache()
+            raise KindMissing(f"{api_version} {kind}") from None
 
     def _kind(self, api_version: str, kind: str) -> Any:
         """The discovered resource; discovery is asked once per kind that exists."""

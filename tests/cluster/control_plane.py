@@ -165,6 +165,8 @@ class ControlPlane:
             "--use-service-account-credentials=true",
             "--leader-elect=false",
             "--secure-port=0",
+            # Nodes of a test have no kubelet that says that it lives.
+            "--node-monitor-grace-period=1h",
         ]
 
     def _make_keys(self) -> None:

@@ -221,6 +221,24 @@ def _write_often(plane: ControlPlane, stop: threading.Event) -> None:
             cluster.replace(held)
 
 
+def test_without_kuberay_a_job_says_so_and_starts_once_it_is_there(
+    control_plane: ControlPlane, operator: Start
+) -> None:
+    kinds = control_plane.must("get", "crd", "rayjobs.ray.io", "-o", "json")
+    control_plane.must("delete", "crd", "rayjobs.ray.io", "--wait=true")
+    try:
+        operator()
+        child = create(control_plane, "orphan")
+        eventually(lambda: condition(control_plane, "orphan", "Accepted").get("reason") == "KubeRayMissing")
+        assert "install KubeRay" in condition(control_plane, "orphan", "Accepted")["message"]
+    finally:
+        crd = json.loads(kinds)
+        crd["metadata"] = {"name": crd["metadata"]["name"], "annotations": crd["metadata"].get("annotations", {})}
+        control_plane.must("create", "-f", "-", stdin=json.dumps({**crd, "status": None}))
+        control_plane.must("wait", "--for=condition=Established", "crd/rayjobs.ray.io", "--timeout=60s")
+    eventually(lambda: get(control_plane, "rayjob", child))
+
+
 def test_what_does_not_fit_is_refused_with_the_arithmetic(
     control_plane: ControlPlane, operator: Start, object_store: ObjectStore
 ) -> None:

@@ -218,6 +218,18 @@ def test_without_kuberay_a_job_says_so_and_starts_once_it_is_there(fake: FakeKub
     eventually(lambda: fake.get("rayjobs", child))
 
 
+def test_kuberay_that_is_uninstalled_under_the_operator_is_missed(fake: FakeKubernetes, start: Start) -> None:
+    start()
+    before = create(fake, "before")
+    eventually(lambda: fake.get("rayjobs", before))
+    fake.uninstall("ray.io")
+    fake.compact()
+    child = create(fake, "after")
+    eventually(lambda: _accepted(fake, "after").get("reason") == "KubeRayMissing")
+    fake.install("ray.io")
+    eventually(lambda: fake.get("rayjobs", child))
+
+
 def test_a_spec_that_cannot_be_is_refused(fake: FakeKubernetes, start: Start) -> None:
     start()
     create(fake, "rates", recipe={"learningRate": 1e-6, "finalLearningRate": 1e-5})
