@@ -1,52 +1,78 @@
-"""All verdicts of a study at once, as the statistics want them."""
+"""All verdicts of a study at once, as the statistics want them.
+
+The database puts together what belongs together and hands over a few long lists: making a million rows of
+it would take longer than all the statistics.
+"""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.judging import tables as t
-from services.judging.columns import VerdictRow
+from services.judging.columns import Columns, ColumnsBuilder, ItemGroup, VerdictGroup
 from services.judging.protocols import Protocol
 from services.judging.study import StudySpec
 from services.shared.database import Database
 
 # The tag of sensitive prompts that ask for harm, as against those that touch a delicate matter.
 MALICIOUS = "malicious"
+# Verdicts read at once: others have their turn between two pages.
+PAGE = 20_000
 
 
-async def verdict_rows(database: Database, spec: StudySpec) -> list[VerdictRow]:
-    """What the statistics need of all verdicts on items that are not gold."""
-    v, i = t.verdicts.c, t.items.c
-    query = (
-        sa.select(
-            i.prompt_id, i.sample, i.turn, i.systems, v.judge, v.kind, v.state, v.preference, v.label, v.scores,
-            v.first_on_a, v.draw, i.source, i.tags, i.length_difference,
-        )
-        .join(t.items, i.id == v.item)
-        .where(v.study == spec.name, i.gold == "")
-        .order_by(v.id)
-    )  # fmt: skip
+async def load_columns(database: Database, spec: StudySpec) -> Columns:
+    """The verdicts on items that are not gold."""
+    builder = ColumnsBuilder(
+        lambda judge, kind: spec.human.group(judge) if kind == "human" else judge,
+        () if spec.rules.pairwise else spec.rules.choices,
+    )
     async with database.session() as session:
-        found = await session.execute(query)
-        return [
-            VerdictRow(
-                row.prompt_id,
-                (row.sample, row.turn),
-                tuple(row.systems),
-                row.judge,
-                row.kind,
-                spec.human.group(row.judge) if row.kind == "human" else row.judge,
-                row.state,
-                row.preference,
-                row.label,
-                row.scores[0] if len(row.scores) == 1 else None,
-                bool(row.first_on_a),
-                row.draw,
-                _part(spec, row.source, row.tags),
-                row.length_difference,
-            )
-            for row in found
-        ]
+        await _add_items(session, spec, builder)
+        after = 0
+        while (last := await _add_page(session, spec, builder, after)) is not None:
+            after = last
+    return builder.columns()
+
+
+async def _add_items(session: AsyncSession, spec: StudySpec, builder: ColumnsBuilder) -> None:
+    i = t.items.c
+    shared = (sa.cast(i.systems, sa.Text), i.source, sa.cast(i.tags, sa.Text))
+    query = sa.select(*shared, *(_listed(session, column) for column in (i.id, i.prompt_id, i.length_difference)))
+    for systems, source, tags, *lists in await session.execute(
+        query.where(i.study == spec.name, i.gold == "").group_by(*shared).order_by(*shared)
+    ):
+        part = _part(spec, source, json.loads(tags))
+        builder.add_items(ItemGroup(tuple(json.loads(systems)), part, *map(json.loads, lists)))
+
+
+async def _add_page(session: AsyncSession, spec: StudySpec, builder: ColumnsBuilder, after: int) -> int | None:
+    """Add the verdicts that follow `after`; the number of the last of them."""
+    v = t.verdicts.c
+    shared = (v.judge, v.kind, v.state, v.label, v.scores, v.first_on_a, v.draw)
+    wanted = sa.select(v.id, *shared, v.item, v.preference).where(v.study == spec.name, v.id > after)
+    p = wanted.order_by(v.id).limit(PAGE).subquery().c
+    alike = [sa.cast(p.scores, sa.Text) if column is v.scores else p[column.name] for column in shared]
+    query = sa.select(sa.func.max(p.id), *alike, _listed(session, p.item), _listed(session, p.preference))
+    last = None
+    for number, judge, kind, state, label, scores, first_on_a, draw, items, preferences in await session.execute(
+        query.group_by(*alike)
+    ):
+        last = max(last or 0, number)
+        score = None if spec.rules.pairwise else _score(scores)
+        builder.add_verdicts(
+            VerdictGroup(judge, kind, state, label, score, first_on_a, draw, json.loads(items), json.loads(preferences))
+        )
+    return last
+
+
+def _listed(session: AsyncSession, column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    """All values of a column as the text of a JSON array, in the same order as those of another column."""
+    name = "json_agg" if session.get_bind().dialect.name == "postgresql" else "json_group_array"
+    return sa.cast(getattr(sa.func, name)(column), sa.Text)
 
 
 def _part(spec: StudySpec, source: str, tags: list[str]) -> str:
@@ -54,3 +80,9 @@ def _part(spec: StudySpec, source: str, tags: list[str]) -> str:
     if spec.protocol is not Protocol.SAFETY:
         return source
     return "malicious intent" if MALICIOUS in tags else "no malicious intent"
+
+
+def _score(scores: str) -> float | None:
+    """The score of a single answer."""
+    values = json.loads(scores)
+    return float(values[0]) if len(values) == 1 else None

@@ -3,34 +3,50 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeVar
+from itertools import repeat
+from typing import Any
 
 import numpy as np
 
 from services.judging.statistics.estimate import BoolArray, FloatArray, IntArray
 
-T = TypeVar("T", bound=Hashable)
 
+@dataclass(frozen=True, slots=True)
+class ItemGroup:
+    """Items that differ in their prompt only: the part of them that statistics need.
 
-class VerdictRow(NamedTuple):
-    """The part of a verdict that statistics need; `group` is the annotator's group or the judge's name."""
+    Attributes:
+        part: what results are broken down by.
+        ids, prompts, length_differences: shape (n,).
+    """
 
-    prompt_id: str
-    place: Hashable
     systems: tuple[str, ...]
+    part: str
+    ids: Sequence[str]
+    prompts: Sequence[str]
+    length_differences: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictGroup:
+    """Verdicts that differ in nothing but the item and the preference.
+
+    Attributes:
+        items: ids of shape (n,).
+        preferences: shape (n,), None where there is none.
+    """
+
     judge: str
     kind: str
-    group: str
     state: str
-    preference: float | None
     label: str
     score: float | None
     first_on_a: bool
     draw: int
-    source: str
-    length_difference: float
+    items: Sequence[str]
+    preferences: Sequence[float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +54,7 @@ class Columns:
     """Columns of shape (n,) of the verdicts in state OK, and counts of the others.
 
     `preference` and `score` are NaN and `label` is -1 where a verdict has none. `place` is the item:
-    prompt, sample, turn and systems together.
+    prompt, sample, turn and systems together. `group` is an annotator's group, or the judge.
     """
 
     prompt: IntArray
@@ -65,8 +81,8 @@ class Columns:
     def __len__(self) -> int:
         return len(self.prompt)
 
-    def at(self, chosen: BoolArray | IntArray) -> Columns:
-        """The verdicts that a mask of shape (n,) keeps, or those at the given places."""
+    def at(self, chosen: BoolArray | IntArray | slice) -> Columns:
+        """The verdicts that a mask of shape (n,) keeps, or those at the given places; a slice copies nothing."""
         kept = {name: getattr(self, name)[chosen] for name in _ARRAYS}
         return replace(self, **kept)
 
@@ -77,46 +93,110 @@ _ARRAYS = (
 )  # fmt: skip
 
 
-def to_columns(rows: Sequence[VerdictRow], labels: Sequence[str] = ()) -> Columns:
-    """Columns of verdicts; `labels` gives each label its code."""
-    usable = [row for row in rows if row.state == "ok"]
-    lost = [row for row in rows if row.state != "ok"]
-    # Systems and groups without a single usable verdict still have their place in the results.
-    columns = list(zip(*usable, strict=True)) or [()] * len(VerdictRow._fields)
-    column = dict(zip(VerdictRow._fields, columns, strict=True))
-    prompt, _ = coded(column["prompt_id"])
-    place, places = coded(column["place"])
-    systems, system_names = coded([*column["systems"], *(row.systems for row in lost)])
-    judge, judge_names = coded(column["judge"])
-    group, group_names = coded([*column["group"], *(row.group for row in lost)])
-    source, source_names = coded(column["source"])
-    n = len(usable)
-    label_codes = {label: code for code, label in enumerate(labels)}
-    return Columns(
-        prompt=prompt,
-        place=(prompt * max(1, len(places)) + place) * max(1, len(system_names)) + systems[:n],
-        systems=systems[:n],
-        judge=judge,
-        group=group[:n],
-        # None becomes NaN.
-        preference=np.array(column["preference"], dtype=np.float64),
-        label=np.array([label_codes.get(label, -1) for label in column["label"]], dtype=np.int64),
-        score=np.array(column["score"], dtype=np.float64),
-        first_on_a=np.array(column["first_on_a"], dtype=np.bool_),
-        draw=np.array(column["draw"], dtype=np.int64),
-        source=source,
-        length_difference=np.array(column["length_difference"], dtype=np.float64),
-        system_names=system_names,
-        judge_names=judge_names,
-        group_names=group_names,
-        source_names=source_names,
-        group_kinds={row.group: row.kind for row in lost} | dict(zip(column["group"], column["kind"], strict=True)),
-        excluded=Counter((row.systems, row.group, row.state) for row in lost),
-    )
+class Codes(dict[Any, int]):
+    """Numbers for names, given out in order of appearance."""
+
+    def __missing__(self, name: Any) -> int:
+        self[name] = code = len(self)
+        return code
+
+    def of(self, names: Iterable[Any], count: int) -> IntArray:
+        return np.fromiter(map(self.__getitem__, names), np.int64, count)
 
 
-def coded(names: Iterable[T]) -> tuple[IntArray, list[T]]:
-    """Numbers for names in order of appearance, and the names by number."""
-    codes: dict[T, int] = {}
-    numbers = [codes.setdefault(name, len(codes)) for name in names]
-    return np.array(numbers, dtype=np.int64), list(codes)
+def _joined(groups: Sequence[tuple[Any, ...]], kinds: str) -> list[Any]:
+    """The columns of all groups, one after the other; `kinds` are numpy's types of the columns where there is none."""
+    if not groups:
+        return [np.empty(0, dtype=kind) for kind in kinds]
+    return [np.concatenate(parts) for parts in zip(*groups, strict=True)]
+
+
+class ColumnsBuilder:
+    """Takes a study's items and verdicts group by group: only numbers are kept of them.
+
+    Args:
+        group_of: the group of a judge, by name and kind.
+        labels: the protocol's labels, which gives each its code.
+    """
+
+    def __init__(self, group_of: Callable[[str, str], str], labels: Sequence[str] = ()) -> None:
+        self._group_of = group_of
+        self._labels = {label: code for code, label in enumerate(labels)}
+        self._items, self._prompts, self._systems, self._parts = Codes(), Codes(), Codes(), Codes()
+        self._judges, self._states = Codes(), Codes({"ok": 0})
+        self._item_columns: list[tuple[Any, ...]] = []
+        self._verdict_columns: list[tuple[Any, ...]] = []
+
+    def add_items(self, group: ItemGroup) -> None:
+        """Items that count; verdicts on others are passed over."""
+        count = len(group.ids)
+        self._items.of(group.ids, count)
+        self._item_columns.append(
+            (
+                self._prompts.of(group.prompts, count),
+                np.full(count, self._systems[group.systems]),
+                np.full(count, self._parts[group.part]),
+                np.array(group.length_differences, dtype=np.float64),
+            )
+        )
+
+    def add_verdicts(self, group: VerdictGroup) -> None:
+        """Verdicts on items that were added before."""
+        count = len(group.items)
+        self._verdict_columns.append(
+            (
+                np.fromiter(map(self._items.get, group.items, repeat(-1)), np.int32, count),
+                # None becomes NaN.
+                np.array(group.preferences, dtype=np.float64),
+                np.full(count, self._judges[group.judge, group.kind], np.int32),
+                np.full(count, self._states[group.state], np.int8),
+                np.full(count, self._labels.get(group.label, -1), np.int8),
+                np.full(count, np.nan if group.score is None else group.score),
+                np.full(count, group.first_on_a),
+                np.full(count, group.draw, np.int32),
+            )
+        )
+
+    def columns(self) -> Columns:
+        """Everything that was added."""
+        item, preference, judge, state, *rest = _joined(self._verdict_columns, "idibbd?i")
+        prompt_of, systems_of, part_of, length_of = _joined(self._item_columns, "llld")
+        counts, usable = item >= 0, state == 0
+        label, score, first_on_a, draw = (column[counts & usable] for column in rest)
+        lost = counts & ~usable
+        place = item[counts & usable].astype(np.int64)
+        judges = judge[counts & usable].astype(np.int64)
+        named = [(name, kind, self._group_of(name, kind)) for name, kind in self._judges]
+        groups = Codes()
+        group_of_judge = groups.of((group for _, _, group in named), len(named))
+        return Columns(
+            prompt=prompt_of[place],
+            place=place,
+            systems=systems_of[place],
+            judge=judges,
+            group=group_of_judge[judges],
+            preference=preference[counts & usable],
+            label=label.astype(np.int64),
+            score=score,
+            first_on_a=first_on_a,
+            draw=draw.astype(np.int64),
+            source=part_of[place],
+            length_difference=length_of[place],
+            system_names=list(self._systems),
+            judge_names=[name for name, _, _ in named],
+            group_names=list(groups),
+            source_names=list(self._parts),
+            group_kinds={group: kind for _, kind, group in reversed(named)},
+            excluded=self._excluded(systems_of[item[lost]], judge[lost], state[lost], [group for _, _, group in named]),
+        )
+
+    def _excluded(
+        self, systems: IntArray, judge: IntArray, state: IntArray, groups: Sequence[str]
+    ) -> Counter[tuple[tuple[str, ...], str, str]]:
+        """What is not OK, counted."""
+        names, states = list(self._systems), list(self._states)
+        found, counts = np.unique(np.stack([systems, judge, state]), axis=1, return_counts=True)
+        excluded: Counter[tuple[tuple[str, ...], str, str]] = Counter()
+        for (system, who, how), count in zip(found.T.tolist(), counts.tolist(), strict=True):
+            excluded[names[system], groups[who], states[how]] += count
+        return excluded

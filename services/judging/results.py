@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import combinations, combinations_with_replacement
+from itertools import combinations
 
 import numpy as np
 
 from services.judging.columns import Columns
+from services.judging.group_agreement import AgreementResult, ReliabilityResult, group_agreement
 from services.judging.protocols import Rules
-from services.judging.statistics import agreement
 from services.judging.statistics.bradley_terry import bradley_terry
-from services.judging.statistics.estimate import Estimate, FloatArray, IntArray
+from services.judging.statistics.estimate import Estimate
 from services.judging.statistics.length import LengthEffect, length_effect
 from services.judging.statistics.pairwise import PairSummary, PairVerdicts, summarise
 from services.judging.statistics.proportion import wilson
-from services.judging.statistics.resampling import RESAMPLES, bootstrap
+from services.judging.statistics.resampling import RESAMPLES
 from services.judging.statistics.scores import mean_score, paired_difference, shares
-
-TIE_CATEGORY = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +51,6 @@ class DifferenceResult:
     second: str
     judge: str
     difference: Estimate
-
-
-@dataclass(frozen=True, slots=True)
-class AgreementResult:
-    first: str
-    second: str
-    tie_discounted: Estimate
-    kappa: Estimate
-
-
-@dataclass(frozen=True, slots=True)
-class ReliabilityResult:
-    group: str
-    fleiss_kappa: Estimate
-    krippendorff_alpha: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +115,7 @@ def compute(
                     results.pairs_by_source.append(pair)
                 else:
                     results.scores_by_source.append(_score(names, group, part, rules, source))
-    results.agreements, results.reliabilities = _agreement(columns, rules, resamples, seed)
+    results.agreements, results.reliabilities = group_agreement(columns, rules, resamples=resamples, seed=seed)
     for annotator, (right, answered) in sorted((gold or {}).items()):
         results.gold.append(
             GoldResult(annotator, wilson(right, answered, "share of gold items; Wilson score interval"))
@@ -145,14 +128,15 @@ def _parts(columns: Columns) -> Iterator[tuple[tuple[str, ...], str, Columns]]:
     groups = len(columns.group_names)
     key = columns.systems * groups + columns.group
     order = np.argsort(key, kind="stable")
-    bounds = np.searchsorted(key[order], np.arange(len(columns.system_names) * groups + 1))
+    bounds = np.searchsorted(key[order], np.arange(len(columns.system_names) * groups + 1)).tolist()
+    ordered = columns.at(order)
     lost = {each[:2] for each in columns.excluded}
     for system, names in enumerate(columns.system_names):
         for group, group_name in enumerate(columns.group_names):
             cell = system * groups + group
-            chosen = order[bounds[cell] : bounds[cell + 1]]
-            if len(chosen) or (names, group_name) in lost:
-                yield names, group_name, columns.at(chosen)
+            begin, end = bounds[cell : cell + 2]
+            if begin < end or (names, group_name) in lost:
+                yield names, group_name, ordered.at(slice(begin, end))
 
 
 def _excluded(columns: Columns, names: tuple[str, ...], group: str) -> dict[str, int]:
@@ -201,98 +185,16 @@ def _differences(columns: Columns) -> Iterator[DifferenceResult]:
 
 
 def _strengths(columns: Columns) -> list[StrengthResult]:
-    systems = sorted({name for names in columns.system_names for name in names})
-    if len(systems) < 3:
-        return []
-    codes = np.array([[systems.index(name) for name in names] for names in columns.system_names])
+    """Of each group on the systems that it compared, where these are more than two."""
     found = []
+    names = sorted({name for pair in columns.system_names for name in pair})
+    codes = np.array([[names.index(name) for name in pair] for pair in columns.system_names]).reshape(-1, 2)
     for group, group_name in enumerate(columns.group_names):
         part = columns.at(columns.group == group)
-        if len(part) == 0:
+        compared, games = np.unique(codes[part.systems], return_inverse=True)
+        if len(compared) < 3:
             continue
-        pair = codes[part.systems]
-        strengths = bradley_terry(pair[:, 0], pair[:, 1], part.preference, part.prompt, len(systems))
-        found += [StrengthResult(systems[each.system], group_name, each.log_odds) for each in strengths]
+        games = games.reshape(-1, 2)
+        strengths = bradley_terry(games[:, 0], games[:, 1], part.preference, part.prompt, len(compared))
+        found += [StrengthResult(names[compared[each.system]], group_name, each.log_odds) for each in strengths]
     return found
-
-
-def _agreement(
-    columns: Columns, rules: Rules, resamples: int, seed: int
-) -> tuple[list[AgreementResult], list[ReliabilityResult]]:
-    """Agreement between and within groups, over the items that both judged."""
-    if len(columns) == 0 or len(columns.judge_names) < 2:
-        return [], []
-    categories = 3 if rules.pairwise else len(rules.choices)
-    ratings, group_of_judge = ratings_table(columns, rules.pairwise)
-    counts = {}
-    reliabilities = []
-    for group, name in enumerate(columns.group_names):
-        own = ratings[:, group_of_judge == group]
-        if own.shape[1] == 0:
-            continue
-        counts[name] = np.stack([(own == category).sum(axis=1) for category in range(categories)], axis=1)
-        if own.shape[1] > 1:
-            shown = own[(own != agreement.MISSING).sum(axis=1) > 1]
-            fleiss = agreement.fleiss_kappa(shown, categories, resamples=resamples, seed=seed)
-            alpha = agreement.krippendorff_alpha(shown, categories, resamples=resamples, seed=seed)
-            reliabilities.append(ReliabilityResult(name, fleiss, alpha))
-    found = []
-    for first, second in combinations_with_replacement(counts, 2):
-        rows = pair_tables(counts[first], counts[second], same=first == second)
-        if len(rows):
-            points = _tie_discounted(rows, categories, rules.pairwise, resamples, seed)
-            kappa = agreement.pooled_kappa(rows, categories, resamples=resamples, seed=seed)
-            found.append(AgreementResult(first, second, points, kappa))
-    return found, reliabilities
-
-
-def ratings_table(columns: Columns, pairwise: bool) -> tuple[IntArray, IntArray]:
-    """Ratings of shape (items, judges), and each judge's group of shape (judges,).
-
-    A judge's several verdicts on one item become one: the mean preference (contradicting orders are a
-    tie) or the first label.
-    """
-    judges = len(columns.judge_names)
-    _, items = np.unique(columns.place, return_inverse=True)
-    cell = items * judges + columns.judge
-    size = (int(items.max()) + 1) * judges
-    table = np.full(size, agreement.MISSING, dtype=np.int64)
-    if pairwise:
-        total = np.bincount(cell, weights=columns.preference, minlength=size)
-        count = np.bincount(cell, minlength=size)
-        seen = count > 0
-        # 0 = lose, 1 = tie, 2 = win.
-        table[seen] = 1 + np.sign(np.round(total[seen] / count[seen] - 0.5, 12)).astype(np.int64)
-    else:
-        table[cell[::-1]] = columns.label[::-1]
-    group_of_judge = np.zeros(judges, dtype=np.int64)
-    group_of_judge[columns.judge] = columns.group
-    return table.reshape(-1, judges), group_of_judge
-
-
-def pair_tables(first: IntArray, second: IntArray, *, same: bool) -> FloatArray:
-    """For each item the confusion table of all pairs of raters, one from each group, summing to 1.
-
-    Args:
-        first, second: how many raters of a group chose each category, of shape (items, k).
-        same: whether both are one group, so that nobody is paired with himself.
-
-    Returns:
-        Shape (items with at least one pair, k * k).
-    """
-    tables = (first[:, :, None] * second[:, None, :]).astype(np.float64)
-    if same:
-        tables -= first[:, :, None] * np.eye(first.shape[1])
-    rows = tables.reshape(len(tables), -1)
-    total = rows.sum(axis=1)
-    return np.asarray(rows[total > 0] / total[total > 0, None])
-
-
-def _tie_discounted(rows: FloatArray, categories: int, pairwise: bool, resamples: int, seed: int) -> Estimate:
-    points = np.eye(categories)
-    if pairwise:
-        points[TIE_CATEGORY, :] = points[:, TIE_CATEGORY] = 0.5
-        points[TIE_CATEGORY, TIE_CATEGORY] = 1.0
-    method = "tie-discounted agreement" if pairwise else "agreement"
-    values = rows @ points.reshape(-1)
-    return bootstrap(values[:, None], lambda means: means[:, 0], method, resamples=resamples, seed=seed)

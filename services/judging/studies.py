@@ -7,9 +7,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from services.judging import aggregates
+from services.judging.aggregates import load_columns
 from services.judging.asking import Inference, orders_and_draws
-from services.judging.columns import to_columns
 from services.judging.items import Answer, Place, answers_of, empty_answers, make_items
 from services.judging.kept_results import Computed, KeptResults
 from services.judging.llm_judge import Budget, LimitReached, LlmJudge
@@ -126,14 +125,12 @@ class Studies:
         return await self._kept.latest(study), study
 
     async def _compute(self, study: StoredStudy) -> Results:
-        rows = await aggregates.verdict_rows(self.repository.database, study.spec)
+        columns = await load_columns(self.repository.database, study.spec)
         tallied = await self.repository.tallies(study.spec.name)
         gold = {each.judge: (each.gold_right, each.gold) for each in tallied if each.gold}
 
         def work() -> Results:
-            rules = study.spec.rules
-            columns = to_columns(rows, rules.choices if not rules.pairwise else ())
-            results = compute(study.spec.name, columns, rules, gold)
+            results = compute(study.spec.name, columns, study.spec.rules, gold)
             results.warnings = warnings_of(results, study.empty_answers)
             return results
 

@@ -10,9 +10,10 @@ from google.protobuf import timestamp_pb2
 
 from lima.judging.v1 import judging_pb2, study_pb2
 from services.judging.assignments import Progress
+from services.judging.group_agreement import AgreementResult
 from services.judging.kept_results import Computed
 from services.judging.repository import StoredStudy
-from services.judging.results import AgreementResult, PairResult, Results, ScoreResult
+from services.judging.results import PairResult, Results, ScoreResult
 from services.judging.statistics.estimate import Estimate
 from services.judging.studies import JudgeProgress
 from services.judging.study import NAME, StudySpec

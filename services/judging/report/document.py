@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
+from services.judging.group_agreement import AgreementResult
 from services.judging.report import paper
 from services.judging.report.methods import methods
 from services.judging.report.provenance import Provenance
 from services.judging.report.readings import MAX_TEXT, Reading
 from services.judging.repository import StoredStudy
-from services.judging.results import AgreementResult, PairResult, Results
+from services.judging.results import PairResult, Results
 from services.judging.statistics.proportion import prompts_needed
 from services.judging.verdicts import Verdict
 

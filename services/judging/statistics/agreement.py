@@ -1,6 +1,8 @@
 """Agreement between judges on the same prompts, each with a bootstrap interval over prompts.
 
-A table of ratings has shape (items, raters) and holds category codes, -1 where a rater gave none.
+A table of ratings has shape (items, raters) and holds category codes, -1 where a rater gave none. Every
+number is a function of the mean of one row per item, so that rows of one prompt may be added up and resampled
+together.
 """
 
 from __future__ import annotations
@@ -11,6 +13,10 @@ from services.judging.statistics.estimate import Estimate, FloatArray, IntArray
 from services.judging.statistics.resampling import RESAMPLES, bootstrap
 
 MISSING = -1
+FLEISS = "Fleiss' kappa"
+KAPPA = "Cohen's kappa"
+ALPHA = "Krippendorff's alpha"
+TIE_DISCOUNTED = "tie-discounted agreement"
 
 
 def tie_discounted(
@@ -24,9 +30,7 @@ def tie_discounted(
     """
     shared = (first != MISSING) & (second != MISSING)
     points = tie_discounted_points(first[shared], second[shared], tie)
-    return bootstrap(
-        points[:, None], lambda means: means[:, 0], "tie-discounted agreement", resamples=resamples, seed=seed
-    )
+    return bootstrap(points[:, None], lambda means: means[:, 0], TIE_DISCOUNTED, resamples=resamples, seed=seed)
 
 
 def tie_discounted_points(first: IntArray, second: IntArray, tie: int) -> FloatArray:
@@ -42,41 +46,47 @@ def cohen_kappa(
     shared = (first != MISSING) & (second != MISSING)
     cells = first[shared] * categories + second[shared]
     rows = np.eye(categories * categories)[cells]
-    return pooled_kappa(rows, categories, resamples=resamples, seed=seed)
+    return bootstrap(rows, lambda means: kappa_of(means, categories), KAPPA, resamples=resamples, seed=seed)
 
 
-def pooled_kappa(rows: FloatArray, categories: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
-    """Cohen's kappa from one confusion table per item, of shape (items, categories^2), each summing to 1."""
-
-    def kappa(means: FloatArray) -> FloatArray:
-        table = means.reshape(-1, categories, categories)
-        observed = np.trace(table, axis1=1, axis2=2)
-        expected = (table.sum(axis=2) * table.sum(axis=1)).sum(axis=1)
-        return np.asarray((observed - expected) / (1 - expected))
-
-    return bootstrap(rows, kappa, "Cohen's kappa", resamples=resamples, seed=seed)
+def kappa_of(means: FloatArray, categories: int) -> FloatArray:
+    """Cohen's kappa of confusion tables of shape (m, categories^2), which need not sum to 1."""
+    table = means.reshape(-1, categories, categories) / means.sum(axis=1)[:, None, None]
+    observed = np.trace(table, axis1=1, axis2=2)
+    expected = (table.sum(axis=2) * table.sum(axis=1)).sum(axis=1)
+    return np.asarray((observed - expected) / (1 - expected))
 
 
-def _counts(ratings: IntArray, categories: int) -> FloatArray:
+def counted(ratings: IntArray, categories: int) -> IntArray:
     """How many raters chose each category, of shape (items, categories)."""
-    return np.stack([(ratings == category).sum(axis=1) for category in range(categories)], axis=1).astype(np.float64)
+    return np.stack([(ratings == category).sum(axis=1) for category in range(categories)], axis=1).astype(np.int64)
 
 
 def fleiss_kappa(ratings: IntArray, categories: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
     """Fleiss' kappa (Fleiss 1971) over the items that every rater labelled."""
     complete = ratings[(ratings != MISSING).all(axis=1)]
-    raters = ratings.shape[1]
-    counts = _counts(complete, categories)
-    agreement = (counts * (counts - 1)).sum(axis=1) / max(1, raters * (raters - 1))
-    rows = np.concatenate([agreement[:, None], counts / raters], axis=1)
-
-    def kappa(means: FloatArray) -> FloatArray:
-        expected = (means[:, 1:] ** 2).sum(axis=1)
-        return np.asarray((means[:, 0] - expected) / (1 - expected))
-
-    return bootstrap(rows, kappa, "Fleiss' kappa", resamples=resamples, seed=seed).excluding(
+    rows = fleiss_rows(counted(complete, categories))
+    return bootstrap(rows, fleiss_of, FLEISS, resamples=resamples, seed=seed).excluding(
         {"not labelled by every rater": len(ratings) - len(complete)}
     )
+
+
+def fleiss_rows(counts: IntArray) -> FloatArray:
+    """Agreement, shares of the categories, and 1: one row per item, all labelled by as many raters, at least two.
+
+    Args:
+        counts: shape (items, categories). The raters of different items need not be the same people.
+    """
+    raters = counts.sum(axis=1, keepdims=True)
+    agreement = (counts * (counts - 1)).sum(axis=1, keepdims=True) / np.maximum(1, raters * (raters - 1))
+    return np.concatenate([agreement, counts / np.maximum(1, raters), np.ones((len(counts), 1))], axis=1)
+
+
+def fleiss_of(means: FloatArray) -> FloatArray:
+    """Fleiss' kappa of mean rows of shape (m, categories + 2)."""
+    observed = means[:, 0] / means[:, -1]
+    expected = ((means[:, 1:-1] / means[:, -1:]) ** 2).sum(axis=1)
+    return np.asarray((observed - expected) / (1 - expected))
 
 
 def krippendorff_alpha(
@@ -92,30 +102,48 @@ def krippendorff_alpha(
     Args:
         level: "nominal", or "interval" where the category codes are values at equal steps.
     """
-    counts = _counts(ratings, categories)
-    raters = counts.sum(axis=1)
-    counts, raters = counts[raters > 1], raters[raters > 1]
+    counts = counted(ratings, categories)
+    counts = counts[counts.sum(axis=1) > 1]
+    rows = alpha_rows(counts)
+    estimate = bootstrap(
+        rows,
+        lambda means: alpha_of(means * len(rows), categories, level),
+        f"{ALPHA} ({level})",
+        resamples=resamples,
+        seed=seed,
+    )
+    return estimate.excluding({"labelled by fewer than two": len(ratings) - len(counts)})
+
+
+def alpha_rows(counts: IntArray) -> FloatArray:
+    """Coincidences of categories within each item, of shape (items, categories^2).
+
+    Args:
+        counts: shape (items, categories), each item labelled by at least two.
+    """
+    categories = counts.shape[1]
     pairs = counts[:, :, None] * counts[:, None, :] - counts[:, :, None] * np.eye(categories)
-    rows = (pairs / (raters - 1)[:, None, None]).reshape(len(counts), categories * categories)
+    others = np.maximum(1, counts.sum(axis=1) - 1)
+    return np.asarray((pairs / others[:, None, None]).reshape(len(counts), categories * categories))
+
+
+def alpha_of(totals: FloatArray, categories: int, level: str = "nominal") -> FloatArray:
+    """Krippendorff's alpha of added-up coincidences of shape (m, categories^2).
+
+    Totals, not means: the expected disagreement divides by the number of values less one.
+    """
     codes = np.arange(categories)
     distance = (codes[:, None] - codes[None, :]) ** 2 if level == "interval" else codes[:, None] != codes[None, :]
-
-    def alpha(means: FloatArray) -> FloatArray:
-        # Totals, not means: the expected disagreement divides by the number of values less one.
-        coincidences = means.reshape(-1, categories, categories) * len(rows)
-        marginal = coincidences.sum(axis=2)
-        total = marginal.sum(axis=1)
-        observed = (coincidences * distance).sum(axis=(1, 2))
-        expected = (marginal[:, :, None] * marginal[:, None, :] * distance).sum(axis=(1, 2)) / (total - 1)
-        return np.asarray(1 - observed / expected)
-
-    estimate = bootstrap(rows, alpha, f"Krippendorff's alpha ({level})", resamples=resamples, seed=seed)
-    return estimate.excluding({"labelled by fewer than two": len(ratings) - len(counts)})
+    coincidences = totals.reshape(-1, categories, categories)
+    marginal = coincidences.sum(axis=2)
+    observed = (coincidences * distance).sum(axis=(1, 2))
+    expected = (marginal[:, :, None] * marginal[:, None, :] * distance).sum(axis=(1, 2)) / (marginal.sum(axis=1) - 1)
+    return np.asarray(1 - observed / expected)
 
 
 def majority(ratings: IntArray, categories: int, undecided: int) -> IntArray:
     """The category most raters chose, of shape (items,); `undecided` where no category leads."""
-    counts = _counts(ratings, categories)
+    counts = counted(ratings, categories)
     best = counts.argmax(axis=1)
     leads = (counts == counts.max(axis=1, keepdims=True)).sum(axis=1) == 1
     return np.where(leads, best, undecided).astype(np.int64)

@@ -36,14 +36,18 @@ def cluster_means(values: FloatArray, clusters: IntArray) -> tuple[FloatArray, I
     return sums / counts[present, None], counts[present].astype(np.int64)
 
 
+def cluster_sums(rows: FloatArray, clusters: IntArray, size: int) -> FloatArray:
+    """Rows of shape (n, k) added up by cluster, of shape (size, k)."""
+    return np.stack([np.bincount(clusters, weights=column, minlength=size) for column in rows.T], axis=1)
+
+
 def _distinct_rows(rows: FloatArray) -> tuple[FloatArray, IntArray]:
     """Distinct rows in sorted order with their counts; faster than numpy.unique(axis=0)."""
-    codes = np.zeros(len(rows), dtype=np.int64)
-    for column in rows.T:
-        _, inverse = np.unique(column, return_inverse=True)
-        _, codes = np.unique(codes * (int(inverse.max()) + 1) + inverse, return_inverse=True)
-    _, first, counts = np.unique(codes, return_index=True, return_counts=True)
-    return rows[first], counts.astype(np.int64)
+    order = np.lexsort(rows.T) if rows.shape[1] > 1 else np.argsort(rows[:, 0])
+    ordered = rows[order]
+    begins = np.concatenate([[True], (ordered[1:] != ordered[:-1]).any(axis=1)])
+    places = np.flatnonzero(begins)
+    return ordered[places], np.diff(np.append(places, len(rows)))
 
 
 def resampled_means(rows: FloatArray, *, resamples: int = RESAMPLES, seed: int = 0) -> FloatArray:
@@ -51,7 +55,8 @@ def resampled_means(rows: FloatArray, *, resamples: int = RESAMPLES, seed: int =
 
     Rows of verdicts take few distinct values. How often each value occurs in a resample is
     multinomial, so drawing those counts is the same bootstrap without drawing n indices each time.
-    The order of the rows does not matter.
+    Where values are many, how often each row occurs is counted, and the means are one product of
+    matrices. The order of the rows does not matter.
 
     Args:
         rows: shape (n, k), one row per prompt, n at least 1.
@@ -67,10 +72,12 @@ def resampled_means(rows: FloatArray, *, resamples: int = RESAMPLES, seed: int =
         return np.asarray(draws @ distinct / n, dtype=np.float64)
     ordered = np.repeat(distinct, counts, axis=0)
     means = np.empty((resamples, rows.shape[1]))
-    step = max(1, _CHUNK_ELEMENTS // (n * rows.shape[1]))
+    step = max(1, _CHUNK_ELEMENTS // n)
     for start in range(0, resamples, step):
-        stop = min(start + step, resamples)
-        means[start:stop] = ordered[generator.integers(0, n, size=(stop - start, n))].mean(axis=1)
+        size = min(step, resamples - start)
+        drawn = generator.integers(0, n, size=(size, n)) + n * np.arange(size)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+        means[start : start + size] = times.astype(np.float64) @ ordered / n
     return means
 
 
@@ -89,16 +96,23 @@ def bootstrap(
         statistic: maps mean rows of shape (m, k) to values of shape (m,).
         method: what the value is, in words.
     """
-    method = f"{method}; bootstrap over prompts, {resamples} resamples"
     if len(rows) == 0:
-        return unknown(method)
+        return unknown(f"{method}; bootstrap over prompts, {resamples} resamples")
+    draws = resampled_means(rows, resamples=resamples, seed=seed)
+    return interval_of(rows.mean(axis=0, keepdims=True), draws, statistic, method, len(rows))
+
+
+def interval_of(
+    mean: FloatArray, draws: FloatArray, statistic: Callable[[FloatArray], FloatArray], method: str, n: int
+) -> Estimate:
+    """A function of a mean row of shape (1, k) with its percentile interval from resampled means of shape (m, k)."""
+    method = f"{method}; bootstrap over prompts, {len(draws)} resamples"
     with np.errstate(invalid="ignore", divide="ignore"):
-        value = float(statistic(rows.mean(axis=0, keepdims=True))[0])
-        draws = statistic(resampled_means(rows, resamples=resamples, seed=seed))
-    if np.isnan(value):
-        return unknown(method)
-    low, high = percentile_interval(draws)
-    return Estimate(value, low, high, len(rows), method)
+        value = float(statistic(mean)[0])
+        if np.isnan(value):
+            return unknown(method)
+        low, high = percentile_interval(statistic(draws))
+    return Estimate(value, low, high, n, method)
 
 
 def mirrored_mean(values: FloatArray, method: str, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:

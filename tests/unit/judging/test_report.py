@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.judging.columns import VerdictRow, to_columns
+from services.judging.columns import Columns, ColumnsBuilder, ItemGroup, VerdictGroup
 from services.judging.items import Item
 from services.judging.protocols import Protocol
 from services.judging.report.document import document
@@ -25,6 +25,7 @@ from services.judging.warnings import warnings_of
 from services.shared.records import Turn
 
 PROMPTS = 30
+LOST = 12
 HOSTILE = "</text><script>alert(1)</script>&"
 
 
@@ -34,12 +35,16 @@ def study(protocol: Protocol, systems: tuple[str, ...] = ("ours", HOSTILE)) -> S
     return StudySpec.parse({"name": "report", "protocol": protocol, "systems": listed, "judges": judges})
 
 
-def rows(spec: StudySpec, *, follows_side: bool = False) -> list[VerdictRow]:
+def judged(spec: StudySpec, *, follows_side: bool = False, unparsable: bool = False) -> Columns:
     """Verdicts of a model in both orders and of two people, on prompts of two sources."""
     generator = np.random.default_rng(0)
-    found = []
+    labels = () if spec.rules.pairwise else spec.rules.choices
+    builder = ColumnsBuilder(lambda judge, kind: judge if kind == "llm" else "crowd", labels)
     for systems in spec.pairs:
         for prompt in range(PROMPTS):
+            item = f"{systems}/{prompt}"
+            source = ("authored", "reddit")[prompt % 2]
+            builder.add_items(ItemGroup(systems, source, [item], [f"p{prompt}"], [float(generator.normal(0, 100))]))
             truth = float(generator.choice([0.0, 0.5, 1.0], p=[0.2, 0.2, 0.6]))
             for judge, kind, sides in (
                 ("model", "llm", (True, False)),
@@ -49,22 +54,18 @@ def rows(spec: StudySpec, *, follows_side: bool = False) -> list[VerdictRow]:
                 for side in sides:
                     choice = spec.rules.choices[prompt % len(spec.rules.choices)]
                     preference = float(side) if follows_side and kind == "llm" else truth
-                    group = judge if kind == "llm" else "crowd"
-                    scored = not spec.rules.pairwise
-                    found.append(
-                        VerdictRow(
-                            f"p{prompt}", (0, 0), systems, judge, kind, group, "ok",
-                            None if scored else preference, choice if scored else "",
-                            spec.rules.scores[spec.rules.choices.index(choice)] if scored else None,
-                            side, 0, ("authored", "reddit")[prompt % 2], float(generator.normal(0, 100)),
-                        )
-                    )  # fmt: skip
-    return found
+                    state = "unparsable" if unparsable and kind == "llm" and prompt < LOST and side else "ok"
+                    if spec.rules.pairwise:
+                        group = VerdictGroup(judge, kind, state, "", None, side, 0, [item], [preference])
+                    else:
+                        score = spec.rules.scores[spec.rules.choices.index(choice)]
+                        group = VerdictGroup(judge, kind, state, choice, score, side, 0, [item], [None])
+                    builder.add_verdicts(group)
+    return builder.columns()
 
 
-def results_of(spec: StudySpec, verdicts: list[VerdictRow]) -> Results:
-    labels = () if spec.rules.pairwise else spec.rules.choices
-    results = compute(spec.name, to_columns(verdicts, labels), spec.rules, resamples=200)
+def results_of(spec: StudySpec, columns: Columns) -> Results:
+    results = compute(spec.name, columns, spec.rules, resamples=200)
     results.warnings = warnings_of(results, {})
     return results
 
@@ -94,7 +95,7 @@ EXPECTED = {
 @pytest.mark.parametrize("protocol", Protocol)
 def test_every_protocol_has_its_figures_and_page(protocol: Protocol) -> None:
     spec = study(protocol)
-    results = results_of(spec, rows(spec))
+    results = results_of(spec, judged(spec))
     figures = figures_of(spec, results, provenance(spec))
     assert {figure.name for figure in figures} == EXPECTED[protocol]
     for figure in figures:
@@ -122,7 +123,7 @@ def check_drawing(figure: Figure) -> None:
 
 def test_a_side_following_judge_is_the_first_warning() -> None:
     spec = study(Protocol.PAIRWISE, ("ours", "theirs"))
-    results = results_of(spec, rows(spec, follows_side=True))
+    results = results_of(spec, judged(spec, follows_side=True))
     assert results.warnings[0].startswith("model is a weak judge")
     assert "consistency 0%" in results.warnings[0]
     assert any("favours the answer shown first" in warning for warning in results.warnings)
@@ -132,20 +133,15 @@ def test_a_side_following_judge_is_the_first_warning() -> None:
 
 def test_numbers_say_what_they_leave_out() -> None:
     spec = study(Protocol.PAIRWISE, ("ours", "theirs"))
-    verdicts = rows(spec)
-    verdicts = [
-        row._replace(state="unparsable") if row.kind == "llm" and n % 4 == 0 else row for n, row in enumerate(verdicts)
-    ]
-    results = results_of(spec, verdicts)
+    results = results_of(spec, judged(spec, unparsable=True))
     model = next(pair for pair in results.pairs if pair.judge == "model")
-    lost = sum(row.state == "unparsable" for row in verdicts)
-    assert model.summary.win.excluded == {"unparsable": lost}
-    assert any(f"{lost} unparsable" in warning for warning in results.warnings)
+    assert model.summary.win.excluded == {"unparsable": LOST}
+    assert any(f"{LOST} unparsable" in warning for warning in results.warnings)
 
 
 def test_three_systems_have_strengths_and_sources_their_rows() -> None:
     spec = study(Protocol.PAIRWISE, ("ours", "second", "third"))
-    results = results_of(spec, rows(spec))
+    results = results_of(spec, judged(spec))
     assert {each.system for each in results.strengths} == {"ours", "second", "third"}
     assert {pair.source for pair in results.pairs_by_source} == {"authored", "reddit"}
     per_source = [
