@@ -1,7 +1,7 @@
 """HTML of posts and articles to Markdown.
 
 Keeps code (byte-exact), inline code, nested lists, quotes, headings, emphasis and tables; drops links (their text
-stays), images, scripts and every other tag.
+stays, unless it is an address), images, scripts and every other tag.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ MAX_DEPTH = 48
 _SPACES = re.compile(r"[ \t\r\n\f\v\u00a0]+")
 _TAG_LIKE = re.compile(r"</?[A-Za-z][A-Za-z0-9-]*(?:\s[^<>`]*)?/?>|<[!?][^<>`]*>")
 _BACKTICKS = re.compile(r"`+")
+_ADDRESS = re.compile(r"\s*(?:https?://|www\.)\S+\s*")
 
 
 def to_markdown(html: str) -> str:
@@ -163,6 +164,8 @@ def _inline(node: LexborNode, depth: int) -> str:
     if depth > MAX_DEPTH:
         return _escape_prose(_SPACES.sub(" ", node.text(deep=True) or ""))
     content = _join_inline(_inline(child, depth + 1) for child in children(node))
+    if tag == "a" and _ADDRESS.fullmatch(content):
+        return ""
     mark = EMPHASIS.get(tag, "")
     core = content.strip()
     if not mark or not core or core.startswith("*") or core.endswith("*"):

@@ -1,4 +1,4 @@
-"""Parts read as Ray tasks, one site or file each, on the cluster that RAY_ADDRESS names.
+"""Parts read as Ray tasks, one site or file each, on the cluster that RAY_ADDRESS names, or on a Ray of this machine.
 
 A task brings what it read back through the object store of Ray, as the two small files of a part. On a cluster whose
 nodes share no disk the corpus files must be reachable at the same path on each (a shared or mirrored volume).
@@ -6,12 +6,17 @@ nodes share no disk the corpus files must be reachable at the same path on each 
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from services.curation.pool import CANDIDATES, FUNNEL, PartTask, read_part
+from services.curation.pool import CANDIDATES, FUNNEL, PartTask, part_size, read_part
+from services.shared.errors import LimaError
+
+# Ray lowers the priority of its workers, which starves them on a busy machine; and it reports its use to its makers.
+_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
 
 
 def read_remotely(task: PartTask) -> tuple[bytes, bytes]:
@@ -25,25 +30,43 @@ class RayWorkers:
     """Starts or joins Ray at the first use."""
 
     def read(self, tasks: Sequence[PartTask], cache_folder: Path, done: Callable[[int], None]) -> list[Path]:
+        """Raises what reading a part raises; the tasks that are left are cancelled then."""
         import ray
 
-        if not ray.is_initialized():
-            ray.init(ignore_reinit_error=True, log_to_driver=False)
+        _join()
         remote: Any = ray.remote(read_remotely)
         folders = [cache_folder / task.digest() for task in tasks]
         missing = [place for place, folder in enumerate(folders) if not (folder / FUNNEL).is_file()]
         # The largest first, so that no worker is left with it at the end.
-        missing.sort(key=lambda place: -sum(file.path.stat().st_size for file in tasks[place].part.files.values()))
+        missing.sort(key=lambda place: -part_size(tasks[place]))
         pending = {remote.remote(tasks[place]): place for place in missing}
-        finished = len(tasks) - len(pending)
-        while pending:
-            ready, _ = ray.wait(list(pending), num_returns=1)
-            for reference in ready:
+        try:
+            while pending:
+                [reference], _ = ray.wait(list(pending), num_returns=1)
                 candidates, funnel = ray.get(reference)
                 _keep(folders[pending.pop(reference)], candidates, funnel)
-                finished += 1
-                done(finished)
+                done(len(tasks) - len(pending))
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, LimaError):
+                raise error.cause from None
+            raise
+        finally:
+            for reference in pending:
+                ray.cancel(reference)
         return folders
+
+
+def _join() -> None:
+    import ray
+
+    if ray.is_initialized():
+        return
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(log_to_driver=False)
+    else:
+        ray.init(address="local", include_dashboard=False, log_to_driver=False)
 
 
 def _keep(folder: Path, candidates: bytes, funnel: bytes) -> None:

@@ -116,7 +116,7 @@ class DialogueSpec(Section):
 
 
 class ExistingSpec(Section):
-    format: Literal["messages", "lima", "sharegpt", "alpaca", "prompt", ""] = ""
+    format: Literal["messages", "lima", "sharegpt", "alpaca", "prompt", "question", ""] = ""
 
     def source(self, seed: int) -> Source:
         return Existing(self.format)

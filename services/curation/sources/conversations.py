@@ -1,7 +1,8 @@
 """Conversations as people write them down, checked into turns.
 
 Understood are {"messages": [...]} with role and content, GAIR/lima's {"conversations": ["...", "..."]}, ShareGPT's
-{"conversations": [{"from", "value"}]}, Alpaca's {"instruction", "input", "output"} and {"prompt", "response"}.
+{"conversations": [{"from", "value"}]}, Alpaca's {"instruction", "input", "output"}, {"prompt", "response"} and the
+questions of FastChat's benchmarks, {"question_id", "text"} or {"question_id", "turns"}. Replies may be missing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Literal
 
 from services.shared.records import Role, Turn
 
-Format = Literal["messages", "lima", "sharegpt", "alpaca", "prompt"]
+Format = Literal["messages", "lima", "sharegpt", "alpaca", "prompt", "question"]
 MAX_TURN_CHARACTERS = 400_000
 MAX_TURNS = 400
 _ROLES: dict[str, Role] = {
@@ -43,7 +44,10 @@ def format_of(record: dict[str, Any]) -> Format:
         return "alpaca"
     if "prompt" in record:
         return "prompt"
-    raise NotAConversation("none of the fields messages, conversations, instruction, prompt")
+    judged = {"answer_id", "review_id"} & record.keys()
+    if "question_id" in record and ("text" in record or "turns" in record) and not judged:
+        return "question"
+    raise NotAConversation("none of the fields messages, conversations, instruction, prompt, question_id with text")
 
 
 def turns_of(record: dict[str, Any], form: Format | None = None) -> tuple[Turn, ...]:
@@ -108,14 +112,21 @@ def _lima(record: dict[str, Any]) -> list[Turn]:
 
 def _alpaca(record: dict[str, Any]) -> list[Turn]:
     parts = [str(record.get(field) or "").strip() for field in ("instruction", "input")]
-    return [_turn("user", "\n\n".join(part for part in parts if part)), _turn("assistant", record.get("output"))]
+    return _answered("\n\n".join(part for part in parts if part), record.get("output"))
 
 
 def _prompt(record: dict[str, Any]) -> list[Turn]:
-    turns = [_turn("user", record.get("prompt"))]
-    if record.get("response") is not None:
-        turns.append(_turn("assistant", record["response"]))
-    return turns
+    return _answered(record.get("prompt"), record.get("response"))
+
+
+def _question(record: dict[str, Any]) -> list[Turn]:
+    """The first question; those that follow in a chain stand on replies that are not here."""
+    return [_turn("user", _list(record, "turns")[0] if record.get("turns") else record.get("text"))]
+
+
+def _answered(prompt: object, response: object) -> list[Turn]:
+    turns = [_turn("user", prompt)]
+    return turns if response is None else [*turns, _turn("assistant", response)]
 
 
 _READERS: dict[Format, Callable[[dict[str, Any]], list[Turn]]] = {
@@ -124,4 +135,5 @@ _READERS: dict[Format, Callable[[dict[str, Any]], list[Turn]]] = {
     "sharegpt": _dicts("conversations", "from", "value"),
     "alpaca": _alpaca,
     "prompt": _prompt,
+    "question": _question,
 }

@@ -24,7 +24,7 @@ _SAFE = re.compile(r"[^A-Za-z0-9._-]+")
 class Existing:
     """`format` empty: taken from the first record that has one. `unanswered`: take prompts without a reply too."""
 
-    format: Literal["messages", "lima", "sharegpt", "alpaca", "prompt", ""] = ""
+    format: Literal["messages", "lima", "sharegpt", "alpaca", "prompt", "question", ""] = ""
     unanswered: bool = False
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from services.shared.records import Turn
 from tests.unit.curation.builders import corpus_file, json_lines
 
 SAMPLES = Path(__file__).parents[3] / "experiments" / "sample_corpora"
-SHARED = Path(os.environ.get("LIMA_SHARED_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 
 def local(name: str, folder: Path) -> LocalCorpus:
@@ -185,28 +183,3 @@ def test_a_wrong_spec_names_its_field(change: dict[str, Any], field: str) -> Non
     with pytest.raises(InvalidInputs) as caught:
         parse_spec(value)
     assert field in [violation.field for violation in caught.value.violations]
-
-
-# A real dump's host, its questions, those with a top answer of 10 votes, and of these the ones of the right length.
-YIELDS = [("coffee.stackexchange.com", 225, 35, 8), ("matheducators.stackexchange.com", 397, 143, 85)]
-
-
-@pytest.mark.parametrize(("host", "questions", "scored", "of_length"), YIELDS)
-def test_the_yields_of_real_dumps(tmp_path: Path, host: str, questions: int, scored: int, of_length: int) -> None:
-    """Told beside the data: 35 and 143 with 10 votes, exactly; about 7 and 84 of the length; about 3 and 4 of these
-    without first person. Ours are 8 and 85, the length being that of the text with white space folded; and 3 and 2, as
-    "my" and "me" count too and an answer that speaks of "the OP" refers to what is not there."""
-    path = SHARED / "stackexchange" / host / "Posts.xml"
-    if not path.is_file():
-        pytest.skip(f"the real dumps are not here: set LIMA_SHARED_DATA to the folder that holds stackexchange/{host}")
-    from services.curation.sources.stack_exchange import LENGTH, SCORE, StackExchange
-    from tests.unit.curation.builders import read, removed
-
-    file = CorpusFile(f"{host}/Posts.xml", path, "")
-    _, funnel = read(StackExchange(first_person=(), cross_references=()), file)
-    assert funnel.entered == questions
-    assert funnel.entered - removed(funnel)[SCORE] == scored
-    assert scored - removed(funnel)[LENGTH] == of_length
-    assert not funnel.malformed
-    found, _ = read(StackExchange(), file)
-    assert len(found) == {"coffee.stackexchange.com": 3, "matheducators.stackexchange.com": 2}[host]

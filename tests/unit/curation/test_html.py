@@ -115,6 +115,7 @@ def test_the_fast_text_is_the_text_of_the_tree(html: str) -> None:
     [
         ("<p>One <em>two</em> <strong>three</strong></p>", "One *two* **three**"),
         ('<p>See <a href="https://x.org">the page</a>.</p>', "See the page."),
+        ('<p>See <a href="https://x.org">https://x.org</a> too</p>', "See too"),
         ('<p>A <img src="x" alt="my dog"> here</p>', "A here"),
         ("<ol start=3><li>c<ul><li>inner</li></ul></li><li>d</li></ol>", "3. c\n   - inner\n4. d"),
         ("<blockquote><p>a</p><p>b</p></blockquote>", "> a\n>\n> b"),
