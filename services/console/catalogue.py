@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 DEFAULT_LOCALE = "en"
 LOCALES = {"en": "English", "ko": "한국어"}
+TERM = re.compile(r"[^a-z0-9]+")
 FOLDER = Path(__file__).parent / "messages"
 
 Translator = Callable[..., str]
@@ -31,6 +33,16 @@ def translator(locale: str) -> Translator:
         return text.format_map(values) if values else text
 
     return translate
+
+
+def term(translate: Translator, group: str, name: str) -> str:
+    """A service's own word, such as a filter's name, where the catalogue has one for it; else as it came.
+
+    >>> term(translator("ko"), "filter", "answer length"), term(translator("ko"), "filter", "new one")
+    ('답변 길이', 'new one')
+    """
+    key = f"{group}.{TERM.sub('-', name.lower()).strip('-')}"
+    return translate(key) if key in catalogue(DEFAULT_LOCALE) else name
 
 
 def choose_locale(cookie: str | None, accept_language: str) -> str:

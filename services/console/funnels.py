@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from lima.curation.v1 import curation_pb2
+from services.console.catalogue import Translator, term
 
 
-def bars_of(source: curation_pb2.FunnelSource) -> list[tuple[str, float]]:
+def bars_of(t: Translator, source: curation_pb2.FunnelSource) -> list[tuple[str, float]]:
     """How many candidates each filter left, in the order applied."""
-    return [(step.filter, float(step.entered - step.removed)) for step in source.steps]
+    return [(term(t, "filter", step.filter), float(step.entered - step.removed)) for step in source.steps]

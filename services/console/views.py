@@ -76,7 +76,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    jinja.globals.update(asset=asset, charts=charts, locales=catalogue.LOCALES, themes=THEMES)
+    jinja.globals.update(asset=asset, charts=charts, term=catalogue.term, locales=catalogue.LOCALES, themes=THEMES)
     jinja.filters.update(
         markdown=rendering.markdown, safe_link=rendering.safe_link, moment=moment, number=number, last_part=last_part
     )

@@ -15,6 +15,7 @@ from lima.curation.v1 import authoring_pb2, review_pb2
 from services.console import security
 from services.console.answers import calls, done
 from services.console.backends import PAGE_SECONDS, WRITE_SECONDS, Backends
+from services.console.catalogue import Translator, term
 from services.console.gathering import settle
 from services.console.sessions import Permission, Session
 from services.console.views import last_part, page, translator_of
@@ -94,6 +95,7 @@ async def draft_page(request: Request, draft_id: str, session: Author) -> Respon
         tags=TAGS,
         splits=SPLITS,
         submitted=draft.state == authoring_pb2.DRAFT_STATE_SUBMITTED,
+        remarks=_remarks(translator_of(request), draft),
     )
 
 
@@ -101,12 +103,11 @@ async def draft_page(request: Request, draft_id: str, session: Author) -> Respon
 async def save(request: Request, draft_id: str, session: Author) -> Response:
     """Saves what stands in the form, and says what a reader of the guidance would remark."""
     draft = await _saved(request, draft_id, session)
-    remarks = [{"turn": remark.turn, "text": remark.message} for remark in draft.style.remarks]
     t = translator_of(request)
     return JSONResponse(
         {
             "etag": draft.etag,
-            "remarks": remarks,
+            "remarks": _remarks(t, draft),
             "tokens": t("author.tokens", prompt=draft.style.prompt_tokens, response=draft.style.response_tokens),
             "saved": t("author.saved"),
         }
@@ -181,6 +182,16 @@ async def _saved(request: Request, draft_id: str, session: Session) -> authoring
             raise
         return before
     return saved
+
+
+def _remarks(t: Translator, draft: authoring_pb2.Draft) -> list[str]:
+    """What a reader of the guidance would remark, in the visitor's language where the catalogue knows the rule."""
+
+    def text(remark: authoring_pb2.StyleRemark) -> str:
+        said = term(t, "style", remark.rule)
+        return said if said != remark.rule else remark.message
+
+    return [t("author.remark", turn=remark.turn + 1, text=text(remark)) for remark in draft.style.remarks]
 
 
 def _content(draft: authoring_pb2.Draft) -> tuple[object, ...]:

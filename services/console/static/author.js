@@ -104,7 +104,7 @@ async function save() {
   for (const field of document.querySelectorAll("[name=etag]")) field.value = answer.etag;
   form.querySelector("[data-tokens]").textContent = answer.tokens;
   form.querySelector("[data-remarks]").replaceChildren(
-    ...answer.remarks.map((remark) => Object.assign(document.createElement("li"), { textContent: remark.text })),
+    ...answer.remarks.map((remark) => Object.assign(document.createElement("li"), { textContent: remark })),
   );
   if (waiting) return;
   state.textContent = answer.saved;

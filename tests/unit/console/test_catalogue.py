@@ -7,8 +7,20 @@ import string
 
 import pytest
 
-from services.console.catalogue import LOCALES, catalogue, choose_locale, translator
+from services.console.catalogue import LOCALES, catalogue, choose_locale, term, translator
 from services.console.views import FOLDER
+from services.curation import build, pool, selection
+from services.curation.sources import (
+    authored,
+    dialogue,
+    existing,
+    natural_instructions,
+    reddit,
+    stack_exchange,
+    wikihow,
+)
+from services.curation.style import style_report
+from services.shared.records import Turn
 
 TEMPLATES = sorted((FOLDER / "templates").glob("*.html"))
 SCRIPTS = sorted((FOLDER / "static").glob("*.js"))
@@ -72,7 +84,7 @@ def test_every_key_that_pages_name_exists() -> None:
 def test_no_key_is_left_over() -> None:
     sources = "\n".join(path.read_text(encoding="utf-8") for path in [*TEMPLATES, *FOLDER.rglob("*.py")])
     prefixes = tuple(key for key, end in KEY.findall(sources) if end and end in "+~")
-    dynamic = (*prefixes, "error.", "run.curve.")
+    dynamic = (*prefixes, "error.", "run.curve.", "filter.", "style.")
     unused = [key for key in catalogue("en") if f'"{key}"' not in sources and f"'{key}'" not in sources]
     assert [key for key in unused if not key.startswith(dynamic)] == []
 
@@ -90,6 +102,30 @@ def test_no_key_is_left_over() -> None:
 def test_locale(cookie: str | None, header: str, expected: str) -> None:
     assert choose_locale(cookie, header) == expected
     assert expected in LOCALES
+
+
+FILTERS = (
+    pool.PII, selection.HELD_OUT, build.DUPLICATE, build.BENCHMARK, build.REVIEW, authored.GROUP, authored.TAG,
+    dialogue.TURNS, existing.UNANSWERED, natural_instructions.CATEGORY, natural_instructions.LANGUAGE,
+    natural_instructions.INSTANCES, reddit.SCORE, reddit.DELETED, reddit.SELF_CONTAINED, reddit.REPLY, reddit.ADULT,
+    stack_exchange.SCORE, stack_exchange.FIRST, stack_exchange.LENGTH, stack_exchange.REFERENCES, stack_exchange.TITLE,
+    wikihow.BODY, wikihow.TITLE, "malformed", "duplicate id",
+)  # fmt: skip
+BADLY_WRITTEN = (
+    Turn(role="user", content="Why is bread sour? " * 120),
+    Turn(role="assistant", content="Sure! As an AI I love it!!! Yes!"),
+)
+
+
+def test_every_filter_has_a_word_in_both_languages() -> None:
+    korean = translator("ko")
+    assert [name for name in FILTERS if term(korean, "filter", name) == name] == []
+    assert term(korean, "filter", "a filter of tomorrow") == "a filter of tomorrow"
+
+
+def test_every_style_remark_has_a_word_in_both_languages() -> None:
+    rules = {remark.rule for remark in style_report(BADLY_WRITTEN, ["refusal"]).remarks}
+    assert rules == {key.removeprefix("style.") for key in catalogue("en") if key.startswith("style.")}
 
 
 def test_an_unknown_key_is_a_mistake() -> None:
