@@ -31,17 +31,15 @@ class AnnotationServicer(judging_pb2_grpc.AnnotationServiceServicer):
     ) -> judging_pb2.SubmitVerdictResponse:
         study, item = item_id(request.name)
         spec, annotator = await self._repository.spec(study), acting_person(request.annotator)
-        await self._assignments.submit(
+        progress = await self._assignments.submit(
             spec, item, request.lease, annotator, request.choice, request.reasoning, request.seconds
         )
-        progress = await self._assignments.progress(spec, annotator)
         return judging_pb2.SubmitVerdictResponse(progress=from_progress(progress))
 
     async def SkipItem(self, request: judging_pb2.SkipItemRequest, context: Any) -> judging_pb2.SkipItemResponse:
         study, item = item_id(request.name)
         spec, annotator = await self._repository.spec(study), acting_person(request.annotator)
-        await self._assignments.skip(spec, item, request.lease, annotator, request.reason)
-        progress = await self._assignments.progress(spec, annotator)
+        progress = await self._assignments.skip(spec, item, request.lease, annotator, request.reason)
         return judging_pb2.SkipItemResponse(progress=from_progress(progress))
 
     async def UndoVerdict(self, request: judging_pb2.UndoVerdictRequest, context: Any) -> judging_pb2.Item:

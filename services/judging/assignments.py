@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.judging import places
 from services.judging import tables as t
 from services.judging.items import Item
+from services.judging.places import Place
 from services.judging.repository import StudyRepository
-from services.judging.rows import to_item, verdict_row
+from services.judging.rows import verdict_row
 from services.judging.study import StudySpec, judged
 from services.judging.tallies import Tally, add_verdicts, remove_verdicts, tallies, tally
 from services.judging.verdicts import State, Verdict
@@ -24,8 +24,11 @@ from services.shared.errors import Conflict, FailedPrecondition, InvalidInput, N
 # One in so many items is gold, while there are gold items that the person has not seen.
 GOLD_EVERY = 10
 MAX_TEXT = 20_000
+MAX_SECONDS = 7 * 86400
 # Counting further would cost time at every step and tell an annotator nothing.
 COUNTED_REMAINING = 10_000
+# For so long a process believes that no lease has run out, and how many items are open.
+_BELIEVED_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
+    """`remaining` counts items with an open place, or those the person has not seen where these are fewer."""
+
     annotator: str
     done: int
     skipped: int
@@ -49,53 +54,88 @@ class Progress:
 
 
 class Assignments:
-    """Slots of studies. Every method is one transaction."""
+    """People's places in studies. Every method that writes is one short transaction."""
 
     def __init__(self, repository: StudyRepository) -> None:
         self._repository = repository
         self._database = repository.database
+        # When each study was last seen to have no lease that had run out.
+        self._none_lapsed: dict[str, float] = {}
+        self._open_items: dict[str, tuple[float, int]] = {}
 
     async def assign(self, spec: StudySpec, annotator: str) -> Assignment:
         """The item the person already holds, or the next one. Raises NotFound when nothing is left for them."""
         async with self._database.transaction() as session:
-            slot = await self._held(session, spec.name, annotator)
-            if slot is None and await self._gold_is_due(session, spec, annotator):
-                slot = await self._gold_slot(session, spec.name, annotator)
-            if slot is None:
-                slot = await self._free_slot(session, spec.name, annotator)
-            if slot is None:
-                slot = await self._gold_slot(session, spec.name, annotator) if spec.human.gold else None
-            if slot is None:
-                raise NotFound("item left for", annotator, remedy="this study needs nothing more from this annotator")
-            return await self._lease(session, spec, slot, annotator)
+            place = await places.held(session, spec.name, annotator)
+            if place is not None:
+                place = await places.renew(session, spec, place, annotator)
+            else:
+                place = await self._next(session, spec, annotator)
+        return await self._assignment(spec, place)
+
+    async def _next(self, session: AsyncSession, spec: StudySpec, annotator: str) -> Place:
+        if await self._gold_is_due(session, spec, annotator):
+            place = await places.take_gold(session, spec, annotator)
+            if place is not None:
+                return place
+        believed = self._none_lapsed.get(spec.name, 0.0) + _BELIEVED_SECONDS > time.monotonic()
+        place = None if believed else await self._lapsed(session, spec, annotator)
+        place = place or await places.take_open(session, spec, annotator)
+        if place is None and believed:
+            place = await self._lapsed(session, spec, annotator)
+        if place is None and spec.human.gold:
+            place = await places.take_gold(session, spec, annotator)
+        if place is None:
+            raise NotFound("item left for", annotator, remedy="this study needs nothing more from this annotator")
+        return place
+
+    async def _lapsed(self, session: AsyncSession, spec: StudySpec, annotator: str) -> Place | None:
+        place = await places.take_lapsed(session, spec, annotator)
+        if place is None:
+            self._none_lapsed[spec.name] = time.monotonic()
+        return place
+
+    async def _gold_is_due(self, session: AsyncSession, spec: StudySpec, annotator: str) -> bool:
+        if not spec.human.gold:
+            return False
+        given = (await tally(session, spec.name, annotator, "human")).verdicts
+        return given % GOLD_EVERY == GOLD_EVERY // 2
+
+    async def _assignment(self, spec: StudySpec, place: Place) -> Assignment:
+        item = await self._repository.item(spec.name, place["item"])
+        return Assignment(item, bool(place["first_on_a"]), place["lease"], spec.human.lease_seconds)
 
     async def submit(
         self, spec: StudySpec, item: str, lease: str, annotator: str, choice: str, reasoning: str, seconds: float
-    ) -> None:
+    ) -> Progress:
         """Take a verdict; the same one again is no error. Raises Conflict for a lease that is not theirs."""
         if choice not in spec.rules.choices:
             raise InvalidInput("choice", choice, f"must be one of {', '.join(spec.rules.choices)}")
+        _check(reasoning, seconds)
         async with self._database.transaction() as session:
-            slot = await self._owned(session, item, lease, annotator)
-            verdict = _verdict(slot, annotator, State.OK, reasoning, seconds)
-            verdict = judged(spec, verdict, choice)
-            if slot["state"] == "done":
+            place = await places.owned(session, item, lease, annotator)
+            verdict = judged(spec, _verdict(place, annotator, State.OK, reasoning, seconds), choice)
+            if place["state"] == "done":
                 await _same_again(session, verdict)
-                return
-            await _record(session, spec.name, verdict)
-            await session.execute(t.slots.update().where(t.slots.c.id == slot["id"]).values(state="done"))
+                mine = await tally(session, spec.name, annotator, "human")
+            else:
+                mine = await _record(session, spec.name, verdict)
+                await places.settle(session, place)
+        return (await self._progress(spec.name, [mine]))[0]
 
-    async def skip(self, spec: StudySpec, item: str, lease: str, annotator: str, reason: str) -> None:
+    async def skip(self, spec: StudySpec, item: str, lease: str, annotator: str, reason: str) -> Progress:
         """Decline an item: it goes to somebody else, and is kept as skipped with the reason."""
         if not reason.strip():
             raise InvalidInput("reason", reason, "must say why the item is skipped")
+        _check(reason, 0.0)
         async with self._database.transaction() as session:
-            slot = await self._owned(session, item, lease, annotator)
-            if slot["state"] == "done":
+            place = await places.owned(session, item, lease, annotator)
+            if place["state"] == "done":
                 raise Conflict("this item has a verdict already", remedy="undo it first")
-            verdict = _verdict(slot, annotator, State.SKIPPED, reason, 0.0)
-            await _record(session, spec.name, verdict, gold=bool(slot["gold"]))
-            await _give_up(session, slot)
+            verdict = _verdict(place, annotator, State.SKIPPED, reason, 0.0)
+            mine = await _record(session, spec.name, verdict, gold=bool(place["gold"]))
+            await places.give_up(session, place)
+        return (await self._progress(spec.name, [mine]))[0]
 
     async def undo(self, spec: StudySpec, annotator: str) -> Assignment:
         """Take back the person's last verdict and lease its item to them again."""
@@ -109,145 +149,66 @@ class Assignments:
             found = (await session.execute(last.order_by(v.id.desc()).limit(1))).first()
             if found is None:
                 raise FailedPrecondition(f"{annotator} has given no verdict that could be undone")
-            slot = await self._slot_to_return(session, found.item, found.state, annotator)
-            held = await self._held(session, spec.name, annotator)
-            if held is not None and held["id"] != slot["id"]:
-                await _give_up(session, held)
-            skipped_gold = {found.item} if found.state == State.SKIPPED and found.gold else ()
-            await remove_verdicts(session, spec.name, v.id == found.id, skipped_gold=skipped_gold)
-            return await self._lease(session, spec, slot, annotator)
+            skipped_gold = bool(found.state == State.SKIPPED and found.gold)
+            removed = {found.item} if skipped_gold else ()
+            await remove_verdicts(session, spec.name, v.id == found.id, skipped_gold=removed)
+            held = await places.held(session, spec.name, annotator)
+            if skipped_gold:
+                # Its place went with the skipping; now that the verdict is gone, it is unseen again.
+                place = await places.take_gold(session, spec, annotator, found.item)
+            else:
+                place = await places.to_return(session, found.item, found.state, annotator)
+            if place is None:
+                raise Conflict("the item has gone to somebody else", remedy="go on with the next item")
+            if held is not None and held["id"] != place["id"]:
+                await places.give_up(session, held)
+            place = await places.renew(session, spec, place, annotator)
+        return await self._assignment(spec, place)
 
     async def progress(self, spec: StudySpec, annotator: str) -> Progress:
         async with self._database.session() as session:
             mine = await tally(session, spec.name, annotator, "human")
-            return (await self._progress(session, spec.name, [mine]))[0]
+        return (await self._progress(spec.name, [mine]))[0]
 
     async def everyone(self, study: str) -> list[Progress]:
         """The progress of all that have said anything."""
         async with self._database.session() as session:
             people = [each for each in await tallies(session, study) if each.kind == "human"]
-            return await self._progress(session, study, people) if people else []
+        return await self._progress(study, people) if people else []
 
-    async def _progress(self, session: AsyncSession, study: str, people: Sequence[Tally]) -> list[Progress]:
-        s, c = t.slots.c, t.studies.c
-        free = sa.select(s.item).where(s.study == study, s.state == "open").distinct().limit(COUNTED_REMAINING)
-        places = (await session.execute(sa.select(sa.func.count()).select_from(free.subquery()))).scalar_one()
-        plain = (await session.execute(sa.select(c.item_count - c.gold_count).where(c.name == study))).scalar() or 0
-        return [_progress_of(mine, plain, places) for mine in people]
+    async def _progress(self, study: str, people: Sequence[Tally]) -> list[Progress]:
+        facts = await self._repository.facts(study)
+        open_items = await self._count_open(study)
+        return [_progress_of(mine, facts.plain_items, open_items) for mine in people]
 
-    async def _held(self, session: AsyncSession, study: str, annotator: str) -> dict[str, Any] | None:
-        s = t.slots.c
-        held = (s.study == study) & (s.annotator == annotator) & (s.state == "leased")
-        return await _first(session, sa.select(t.slots).where(held).limit(1))
-
-    async def _free_slot(self, session: AsyncSession, study: str, annotator: str) -> dict[str, Any] | None:
-        """A lapsed lease first, then the next open slot; rows that another transaction holds are passed over."""
-        s = t.slots.c
-        not_mine = s.item.not_in(_judged_by(study, annotator))
-        lapsed = sa.select(t.slots).where(s.study == study, s.state == "leased", s.expires < time.time(), not_mine)
-        unused = sa.select(t.slots).where(s.study == study, s.state == "open", not_mine).order_by(s.id)
-        for query in (lapsed, unused):
-            found = await _first(session, query.limit(1).with_for_update(skip_locked=True))
-            if found is not None:
-                return found
-        return None
-
-    async def _gold_is_due(self, session: AsyncSession, spec: StudySpec, annotator: str) -> bool:
-        if not spec.human.gold:
-            return False
-        given = (await tally(session, spec.name, annotator, "human")).verdicts
-        return given % GOLD_EVERY == GOLD_EVERY // 2
-
-    async def _gold_slot(self, session: AsyncSession, study: str, annotator: str) -> dict[str, Any] | None:
-        """A slot of the person's own on a gold item that they have not seen."""
-        i = t.items.c
-        unseen = (
-            sa.select(i.id, i.first_on_a)
-            .where(i.study == study, i.gold != "", i.id.not_in(_judged_by(study, annotator)))
-            .order_by(i.position)
-            .limit(1)
-        )
-        item = (await session.execute(unseen)).first()
-        if item is None:
-            return None
-        new = {
-            "study": study,
-            "item": item.id,
-            "state": "leased",
-            "annotator": annotator,
-            "first_on_a": item.first_on_a,
-        }
-        made = await session.execute(t.slots.insert().values(new).returning(*t.slots.c))
-        return dict(made.mappings().one())
-
-    async def _lease(self, session: AsyncSession, spec: StudySpec, slot: dict[str, Any], annotator: str) -> Assignment:
-        seconds = spec.human.lease_seconds
-        # Opening the item in a second window must not end the first window's lease.
-        lease = slot["lease"] if slot["annotator"] == annotator and slot["lease"] and slot["state"] == "leased" else ""
-        lease = lease or secrets.token_urlsafe(24)
-        values = {"state": "leased", "annotator": annotator, "lease": lease, "expires": time.time() + seconds}
-        await session.execute(t.slots.update().where(t.slots.c.id == slot["id"]).values(values))
-        row = await _first(session, sa.select(t.items).where(t.items.c.id == slot["item"]))
-        assert row is not None
-        return Assignment(to_item(row), bool(slot["first_on_a"]), lease, seconds)
-
-    async def _owned(self, session: AsyncSession, item: str, lease: str, annotator: str) -> dict[str, Any]:
-        """The slot under this lease, joined with the item's place."""
-        s, i = t.slots.c, t.items.c
-        query = (
-            sa.select(t.slots, i.prompt_id, i.sample, i.turn, i.systems, i.gold)
-            .join(t.items, i.id == s.item)
-            .where(s.item == item, s.lease == lease, s.annotator == annotator)
-            .with_for_update(of=t.slots)
-        )
-        slot = await _first(session, query) if lease else None
-        if slot is None:
-            raise Conflict(
-                f"{annotator} does not hold this item",
-                remedy="ask for the next item: the lease ran out, or is not yours",
-            )
-        return slot
-
-    async def _slot_to_return(self, session: AsyncSession, item: str, state: str, annotator: str) -> dict[str, Any]:
-        s = t.slots.c
-        mine = sa.select(t.slots).where(s.item == item, s.annotator == annotator, s.state == "done")
-        free = sa.select(t.slots).where(s.item == item, s.state == "open")
-        query = free if state == State.SKIPPED else mine
-        slot = await _first(session, query.limit(1).with_for_update(skip_locked=True))
-        if slot is None:
-            raise Conflict("the item has gone to somebody else", remedy="go on with the next item")
-        return slot
+    async def _count_open(self, study: str) -> int:
+        counted, count = self._open_items.get(study, (0.0, 0))
+        if counted + _BELIEVED_SECONDS <= time.monotonic():
+            # The next to ask takes the old count instead of counting at the same time.
+            self._open_items[study] = (time.monotonic(), count if counted else COUNTED_REMAINING)
+            async with self._database.session() as session:
+                count = await places.open_items(session, study, COUNTED_REMAINING)
+            self._open_items[study] = (time.monotonic(), count)
+        return self._open_items[study][1]
 
 
-def _judged_by(study: str, annotator: str) -> sa.Select[Any]:
-    v = t.verdicts.c
-    return sa.select(v.item).where(v.study == study, v.judge == annotator)
+def _check(text: str, seconds: float) -> None:
+    if not 0 <= seconds <= MAX_SECONDS:
+        raise InvalidInput("seconds", seconds, "must be from 0 to a week")
+    if len(text) > MAX_TEXT:
+        raise InvalidInput("reasoning", f"{len(text)} characters", f"must have at most {MAX_TEXT}")
 
 
-async def _first(session: AsyncSession, query: Any) -> dict[str, Any] | None:
-    row = (await session.execute(query)).mappings().first()
-    return None if row is None else dict(row)
-
-
-async def _give_up(session: AsyncSession, slot: dict[str, Any]) -> None:
-    """Free a slot for others; a gold slot was made for one person and goes."""
-    gold = (await session.execute(sa.select(t.items.c.gold).where(t.items.c.id == slot["item"]))).scalar_one()
-    chosen = t.slots.c.id == slot["id"]
-    if gold:
-        await session.execute(t.slots.delete().where(chosen))
-    else:
-        await session.execute(t.slots.update().where(chosen).values(state="open", annotator="", lease="", expires=0))
-
-
-async def _record(session: AsyncSession, study: str, verdict: Verdict, *, gold: bool = False) -> None:
+async def _record(session: AsyncSession, study: str, verdict: Verdict, *, gold: bool = False) -> Tally:
     """Add a verdict. Raises Conflict where this person has given one on the same item."""
     skipped_gold = {verdict.item} if gold else ()
-    if not await add_verdicts(session, study, [verdict_row(study, verdict)], skipped_gold=skipped_gold):
+    added = await add_verdicts(session, study, [verdict_row(study, verdict)], skipped_gold=skipped_gold)
+    if not added.verdicts:
         raise Conflict("this item has a verdict of the same person already", remedy="undo it to change it")
+    return added.tallies[0]
 
 
 def _progress_of(mine: Tally, plain_items: int, open_items: int) -> Progress:
-    """`remaining` counts items with an open place, or those the person has not seen where these are fewer."""
     seen = mine.verdicts - mine.gold - mine.gold_skipped
     remaining = max(0, min(open_items, plain_items - seen))
     return Progress(mine.judge, mine.ok, mine.skipped, remaining, mine.gold_accuracy, mine.median_seconds)
@@ -262,22 +223,18 @@ async def _same_again(session: AsyncSession, verdict: Verdict) -> None:
         raise Conflict("this item has another verdict already", remedy="undo it to change it")
 
 
-def _verdict(slot: dict[str, Any], annotator: str, state: State, text: str, seconds: float) -> Verdict:
-    if not 0 <= seconds <= 7 * 86400:
-        raise InvalidInput("seconds", seconds, "must be from 0 to a week")
-    if len(text) > MAX_TEXT:
-        raise InvalidInput("reasoning", f"{len(text)} characters", f"must have at most {MAX_TEXT}")
+def _verdict(place: Place, annotator: str, state: State, text: str, seconds: float) -> Verdict:
     return Verdict(
-        prompt_id=slot["prompt_id"],
-        systems=tuple(slot["systems"]),
+        prompt_id=place["prompt_id"],
+        systems=tuple(place["systems"]),
         judge=annotator,
         judge_kind="human",
         state=state,
-        first_on_a=bool(slot["first_on_a"]),
-        sample=slot["sample"],
-        turn=slot["turn"],
+        first_on_a=bool(place["first_on_a"]),
+        sample=place["sample"],
+        turn=place["turn"],
         reasoning=text,
         seconds=seconds,
         created=datetime.now(UTC),
-        item=slot["item"],
+        item=place["item"],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -19,8 +19,13 @@ from services.judging.verdicts import Verdict
 from services.shared.database import Database
 from services.shared.errors import AlreadyExists, NotFound
 
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 _BATCH = 500
 _KEPT_SPECS = 100
+_KEPT_ITEMS = 2_000
+# For so long a process believes that a study is still there.
+_BELIEVED_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +57,20 @@ class StoredStudy:
     usage: Usage
 
 
+@dataclass(frozen=True, slots=True)
+class StudyFacts:
+    """What never changes about a study; `plain_items` are those that are not gold."""
+
+    spec: StudySpec
+    created: float
+    plain_items: int
+
+
 class StudyRepository:
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._specs: dict[tuple[str, float | None], StudySpec] = {}
+        self._facts: dict[str, tuple[StudyFacts, float]] = {}
+        self._items: dict[tuple[str, float, str], Item] = {}
 
     async def create(
         self, spec: StudySpec, digest: str, items: Sequence[Item], empty: dict[str, int], request_id: str
@@ -111,15 +126,34 @@ class StudyRepository:
             return (await self._complete(session, [row]))[0]
 
     async def spec(self, name: str) -> StudySpec:
-        """The settings of a study alone, parsed once for each study that has had the name."""
-        query = sa.select(t.studies.c.created).where(t.studies.c.name == name)
+        return (await self.facts(name)).spec
+
+    async def facts(self, name: str) -> StudyFacts:
+        """What never changes about a study, asked of the database once a second. Raises NotFound."""
+        facts, asked = self._facts.get(name, (None, 0.0))
+        if facts is None or asked + _BELIEVED_SECONDS <= time.monotonic():
+            created = await self._created(name)
+            if facts is None or facts.created != created:
+                study = await self.get(name)
+                facts = StudyFacts(study.spec, study.created, study.item_count - study.gold_count)
+            _keep(self._facts, name, (facts, time.monotonic()), _KEPT_SPECS)
+        return facts
+
+    async def _created(self, name: str) -> float | None:
+        """When the study that now has the name was made."""
         async with self.database.session() as session:
-            created = (await session.execute(query)).scalar()
-        if (name, created) not in self._specs:
-            if len(self._specs) >= _KEPT_SPECS:
-                self._specs.pop(next(iter(self._specs)))
-            self._specs[name, created] = (await self.get(name)).spec
-        return self._specs[name, created]
+            query = sa.select(t.studies.c.created).where(t.studies.c.name == name)
+            return (await session.execute(query)).scalar()
+
+    async def item(self, study: str, identifier: str) -> Item:
+        """One item; items never change, and people are given the same ones again and again."""
+        key = (study, (await self.facts(study)).created, identifier)
+        if key not in self._items:
+            found = await self.items(study, [identifier])
+            if not found:
+                raise NotFound("study", study, remedy="it was deleted while it was annotated")
+            _keep(self._items, key, found[0], _KEPT_ITEMS)
+        return self._items[key]
 
     async def page(self, after: str, limit: int) -> list[StoredStudy]:
         """Studies in the order of their names."""
@@ -167,6 +201,7 @@ class StudyRepository:
             for table in (t.slots, t.verdicts, t.tallies, t.results, t.ledger, t.items):
                 await session.execute(table.delete().where(table.c.study == name))
             await session.execute(t.studies.delete().where(t.studies.c.name == name))
+        self._facts.pop(name, None)
 
     async def items(self, study: str, ids: Iterable[str] | None = None) -> list[Item]:
         query = sa.select(t.items).where(t.items.c.study == study).order_by(t.items.c.position)
@@ -190,8 +225,9 @@ class StudyRepository:
 
     async def add_verdicts(self, study: str, verdicts: Sequence[Verdict]) -> int:
         """Add verdicts that are not there yet; returns how many were new."""
+        rows = [verdict_row(study, verdict) for verdict in verdicts]
         async with self.database.transaction() as session:
-            return await add_verdicts(session, study, [verdict_row(study, verdict) for verdict in verdicts])
+            return (await add_verdicts(session, study, rows)).verdicts
 
     async def verdicts(
         self, study: str, *, judge: str = "", state: str = "", after: int = 0, limit: int = 1_000_000
@@ -205,6 +241,14 @@ class StudyRepository:
         async with self.database.session() as session:
             rows = await session.execute(query.order_by(t.verdicts.c.id).limit(limit))
             return [to_verdict(dict(row)) for row in rows.mappings()]
+
+
+def _keep(kept: dict[_K, _V], key: _K, value: _V, limit: int) -> None:
+    """Remember a value, and forget the oldest beyond the limit."""
+    kept.pop(key, None)
+    while len(kept) >= limit:
+        kept.pop(next(iter(kept)))
+    kept[key] = value
 
 
 def _joined() -> sa.Select[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import median_low
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -56,6 +56,13 @@ class Tally:
         return median_low(self.recent_seconds) if self.recent_seconds else 0.0
 
 
+class Added(NamedTuple):
+    """How many verdicts were new, and the counts of the judges that gave these."""
+
+    verdicts: int
+    tallies: list[Tally]
+
+
 _COUNTS = ("ok", "unparsable", "failed", "skipped", "gold", "gold_right", "gold_skipped", "changes")
 _FIELDS = ("judge", "kind", *_COUNTS, "recent_seconds")
 
@@ -76,8 +83,8 @@ async def tally(session: AsyncSession, study: str, judge: str, kind: str) -> Tal
 
 async def add_verdicts(
     session: AsyncSession, study: str, rows: Sequence[dict[str, Any]], *, skipped_gold: Collection[str] = ()
-) -> int:
-    """Add the verdicts that are not there yet, and return how many those were.
+) -> Added:
+    """Add the verdicts that are not there yet.
 
     Args:
         rows: as `rows.verdict_row` makes them.
@@ -87,18 +94,16 @@ async def add_verdicts(
     for start in range(0, len(rows), _BATCH):
         statement = insert_new(session, t.verdicts, rows[start : start + _BATCH]).returning(*_counted())
         added += (await session.execute(statement)).all()
-    await _count(session, study, added, 1, skipped_gold)
-    return len(added)
+    return Added(len(added), await _count(session, study, added, 1, skipped_gold))
 
 
 async def remove_verdicts(
     session: AsyncSession, study: str, where: sa.ColumnElement[bool], *, skipped_gold: Collection[str] = ()
-) -> int:
-    """Take back the verdicts of a study that `where` chooses, and return how many those were."""
+) -> None:
+    """Take back the verdicts of a study that `where` chooses."""
     gone = t.verdicts.delete().where(t.verdicts.c.study == study, where).returning(*_counted())
     removed = (await session.execute(gone)).all()
     await _count(session, study, removed, -1, skipped_gold)
-    return len(removed)
 
 
 def _counted() -> list[Any]:
@@ -108,7 +113,8 @@ def _counted() -> list[Any]:
 
 async def _count(
     session: AsyncSession, study: str, verdicts: Sequence[Any], sign: int, skipped_gold: Collection[str]
-) -> None:
+) -> list[Tally]:
+    changed = []
     by_judge: dict[tuple[str, str], list[Any]] = {}
     for verdict in verdicts:
         by_judge.setdefault((verdict.judge, verdict.kind), []).append(verdict)
@@ -121,7 +127,9 @@ async def _count(
         change["gold_skipped"] = sign * sum(verdict.item in skipped_gold for verdict in own)
         change["changes"] = len(own)
         seconds = [float(verdict.seconds) for verdict in own if verdict.state == "ok"] if kind == "human" else []
-        await _add(session, study, judge, kind, {name: by for name, by in change.items() if by}, seconds, sign)
+        counts = await _add(session, study, judge, kind, {name: by for name, by in change.items() if by}, seconds, sign)
+        changed.append(counts)
+    return changed
 
 
 async def _add(
@@ -132,7 +140,7 @@ async def _add(
     change: dict[str, int],
     seconds: list[float],
     sign: int,
-) -> None:
+) -> Tally:
     c = t.tallies.c
     mine = (c.study == study) & (c.judge == judge) & (c.kind == kind)
     found = sa.select(c.recent_seconds).where(mine).with_for_update()
@@ -146,7 +154,8 @@ async def _add(
     if seconds:
         recent = list(row.recent_seconds)
         values["recent_seconds"] = (recent + seconds)[-RECENT:] if sign > 0 else recent[: -len(seconds)]
-    await session.execute(t.tallies.update().where(mine).values(values))
+    counted = t.tallies.update().where(mine).values(values).returning(*(c[name] for name in _FIELDS))
+    return Tally(*(await session.execute(counted)).one())
 
 
 def insert_new(session: AsyncSession, table: sa.Table, rows: Sequence[dict[str, Any]]) -> Any:
