@@ -41,7 +41,12 @@ def dataset_card(
         "![Length of responses](figures/response-lengths.svg)",
         "## Diversity",
         f"{statistics.diversity_metric}: **{statistics.diversity:.1f}** of {statistics.diversity_sample}, which is "
-        "how many examples the set would have if each were unlike all the others.",
+        "how many examples the set would have if each were unlike all the others. Each source by itself:",
+        _table(
+            ("source", "effectively different prompts"),
+            [(k, f"{v:.1f}") for k, v in statistics.source_diversity.items()],
+        ),
+        "![Diversity of the sources](figures/diversity.svg)",
         "## Licences and attribution",
         _table(("licence", "examples"), sorted(statistics.licences.items())),
         "Every example carries its author, licence, title and address in `attribution`, and in `provenance` the row "

@@ -59,6 +59,7 @@ def write_dataset(
         "sources": bar_chart("Examples by source and split", statistics.source_counts, ""),
         "prompt-lengths": bar_chart("Tokens in a prompt", bin_labels(statistics.prompt_lengths), "examples"),
         "response-lengths": bar_chart("Tokens in the responses", bin_labels(statistics.response_lengths), "examples"),
+        "diversity": bar_chart("Effectively different prompts by source", statistics.source_diversity, ""),
     }
     for name, chart in charts.items():
         (figures / f"{name}.svg").write_text(chart, encoding="utf-8")

@@ -43,6 +43,8 @@ class Statistics:
     diversity: float
     diversity_metric: str
     diversity_sample: int
+    # The same of each source's own examples.
+    source_diversity: Mapping[str, float]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -66,7 +68,11 @@ def describe(examples: Mapping[Split, Sequence[Example]], embedder: Embedder) ->
     everything = [item for part in measured.values() for item in part]
     train = list(examples["train"]) or [example for example, _, _ in everything]
     sample = _sample(train)
-    score = vendi_score(embedder.embed([_diversity_text(example) for example in sample])) if sample else 0.0
+    embedded = embedder.embed([_diversity_text(example) for example in sample])
+    by_source = {
+        source: [place for place, example in enumerate(sample) if example.source == source]
+        for source in dict.fromkeys(example.source for example in train)
+    }
     return Statistics(
         rows=tuple(rows),
         split_counts={split: len(part) for split, part in examples.items()},
@@ -77,9 +83,12 @@ def describe(examples: Mapping[Split, Sequence[Example]], embedder: Embedder) ->
         prompt_lengths=histogram(asked for _, asked, _ in everything),
         response_lengths=histogram(answered for _, _, answered in everything if answered),
         total_train_tokens=sum(asked + answered for _, asked, answered in measured["train"]),
-        diversity=round(score, 4),
+        diversity=round(vendi_score(embedded), 4) if sample else 0.0,
         diversity_metric=f"Vendi score of the prompts, cosine kernel on {embedder.name}",
         diversity_sample=len(sample),
+        source_diversity={
+            source: round(vendi_score(embedded[places]), 4) for source, places in by_source.items() if places
+        },
     )
 
 
