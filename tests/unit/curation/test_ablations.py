@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,6 @@ def test_the_sets_of_an_ablation(tmp_path: Path, name: str) -> None:
         assert len(examples["train"]) == source["quota"]["train"]
         built.append({example.id for example in examples["train"]})
     if name == "quantity":
-        assert all(smaller < larger for smaller, larger in zip(built, built[1:], strict=False))
+        assert all(smaller < larger for smaller, larger in pairwise(built))
     filtered = [value["sources"][0].get("stack_exchange", {}).get("filtered") for value in datasets.values()]
     assert filtered == {"quality": [True, False], "diversity": [True, None], "quantity": [True] * 5}[name]
