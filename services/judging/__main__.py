@@ -50,6 +50,7 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
     finally:
         await studies.close()
         await channel.close()
+        await repository.close()
         await database.close()
 
 

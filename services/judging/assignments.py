@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.judging import places
 from services.judging import tables as t
@@ -17,7 +16,7 @@ from services.judging.places import Place
 from services.judging.repository import StudyRepository
 from services.judging.rows import verdict_row
 from services.judging.study import StudySpec, judged
-from services.judging.tallies import Tally, add_verdicts, remove_verdicts, tallies, tally
+from services.judging.tallies import Tally, add_verdicts, remove_verdicts, tally
 from services.judging.verdicts import State, Verdict
 from services.shared.errors import Conflict, FailedPrecondition, InvalidInput, NotFound
 
@@ -58,48 +57,43 @@ class Assignments:
 
     def __init__(self, repository: StudyRepository) -> None:
         self._repository = repository
-        self._database = repository.database
+        self._write = repository.write
         # When each study was last seen to have no lease that had run out.
         self._none_lapsed: dict[str, float] = {}
         self._open_items: dict[str, tuple[float, int]] = {}
 
     async def assign(self, spec: StudySpec, annotator: str) -> Assignment:
         """The item the person already holds, or the next one. Raises NotFound when nothing is left for them."""
-        async with self._database.transaction() as session:
-            place = await places.held(session, spec.name, annotator)
-            if place is not None:
-                place = await places.renew(session, spec, place, annotator)
-            else:
-                place = await self._next(session, spec, annotator)
-        return await self._assignment(spec, place)
 
-    async def _next(self, session: AsyncSession, spec: StudySpec, annotator: str) -> Place:
-        if await self._gold_is_due(session, spec, annotator):
-            place = await places.take_gold(session, spec, annotator)
+        def work(connection: sa.Connection) -> Place:
+            place = places.held(connection, spec.name, annotator)
+            if place is not None:
+                return places.renew(connection, spec, place, annotator)
+            return self._next(connection, spec, annotator)
+
+        return await self._assignment(spec, await self._write(work))
+
+    def _next(self, connection: sa.Connection, spec: StudySpec, annotator: str) -> Place:
+        if _gold_is_due(connection, spec, annotator):
+            place = places.take_gold(connection, spec, annotator)
             if place is not None:
                 return place
         believed = self._none_lapsed.get(spec.name, 0.0) + _BELIEVED_SECONDS > time.monotonic()
-        place = None if believed else await self._lapsed(session, spec, annotator)
-        place = place or await places.take_open(session, spec, annotator)
+        place = None if believed else self._lapsed(connection, spec, annotator)
+        place = place or places.take_open(connection, spec, annotator)
         if place is None and believed:
-            place = await self._lapsed(session, spec, annotator)
+            place = self._lapsed(connection, spec, annotator)
         if place is None and spec.human.gold:
-            place = await places.take_gold(session, spec, annotator)
+            place = places.take_gold(connection, spec, annotator)
         if place is None:
             raise NotFound("item left for", annotator, remedy="this study needs nothing more from this annotator")
         return place
 
-    async def _lapsed(self, session: AsyncSession, spec: StudySpec, annotator: str) -> Place | None:
-        place = await places.take_lapsed(session, spec, annotator)
+    def _lapsed(self, connection: sa.Connection, spec: StudySpec, annotator: str) -> Place | None:
+        place = places.take_lapsed(connection, spec, annotator)
         if place is None:
             self._none_lapsed[spec.name] = time.monotonic()
         return place
-
-    async def _gold_is_due(self, session: AsyncSession, spec: StudySpec, annotator: str) -> bool:
-        if not spec.human.gold:
-            return False
-        given = (await tally(session, spec.name, annotator, "human")).verdicts
-        return given % GOLD_EVERY == GOLD_EVERY // 2
 
     async def _assignment(self, spec: StudySpec, place: Place) -> Assignment:
         item = await self._repository.item(spec.name, place["item"])
@@ -112,68 +106,48 @@ class Assignments:
         if choice not in spec.rules.choices:
             raise InvalidInput("choice", choice, f"must be one of {', '.join(spec.rules.choices)}")
         _check(reasoning, seconds)
-        async with self._database.transaction() as session:
-            place = await places.owned(session, item, lease, annotator)
+
+        def work(connection: sa.Connection) -> Tally:
+            place = places.owned(connection, item, lease, annotator)
             verdict = judged(spec, _verdict(place, annotator, State.OK, reasoning, seconds), choice)
             if place["state"] == "done":
-                await _same_again(session, verdict)
-                mine = await tally(session, spec.name, annotator, "human")
-            else:
-                mine = await _record(session, spec.name, verdict)
-                await places.settle(session, place)
-        return (await self._progress(spec.name, [mine]))[0]
+                _same_again(connection, verdict)
+                return tally(connection, spec.name, annotator, "human")
+            mine = _record(connection, spec.name, verdict)
+            places.settle(connection, place)
+            return mine
+
+        return (await self._progress(spec.name, [await self._write(work)]))[0]
 
     async def skip(self, spec: StudySpec, item: str, lease: str, annotator: str, reason: str) -> Progress:
         """Decline an item: it goes to somebody else, and is kept as skipped with the reason."""
         if not reason.strip():
             raise InvalidInput("reason", reason, "must say why the item is skipped")
         _check(reason, 0.0)
-        async with self._database.transaction() as session:
-            place = await places.owned(session, item, lease, annotator)
+
+        def work(connection: sa.Connection) -> Tally:
+            place = places.owned(connection, item, lease, annotator)
             if place["state"] == "done":
                 raise Conflict("this item has a verdict already", remedy="undo it first")
             verdict = _verdict(place, annotator, State.SKIPPED, reason, 0.0)
-            mine = await _record(session, spec.name, verdict, gold=bool(place["gold"]))
-            await places.give_up(session, place)
-        return (await self._progress(spec.name, [mine]))[0]
+            mine = _record(connection, spec.name, verdict, gold=bool(place["gold"]))
+            places.give_up(connection, place)
+            return mine
+
+        return (await self._progress(spec.name, [await self._write(work)]))[0]
 
     async def undo(self, spec: StudySpec, annotator: str) -> Assignment:
         """Take back the person's last verdict and lease its item to them again."""
-        v = t.verdicts.c
-        last = (
-            sa.select(v.id, v.item, v.state, t.items.c.gold)
-            .join(t.items, t.items.c.id == v.item)
-            .where(v.study == spec.name, v.judge == annotator, v.kind == "human")
-        )
-        async with self._database.transaction() as session:
-            found = (await session.execute(last.order_by(v.id.desc()).limit(1))).first()
-            if found is None:
-                raise FailedPrecondition(f"{annotator} has given no verdict that could be undone")
-            skipped_gold = bool(found.state == State.SKIPPED and found.gold)
-            removed = {found.item} if skipped_gold else ()
-            await remove_verdicts(session, spec.name, v.id == found.id, skipped_gold=removed)
-            held = await places.held(session, spec.name, annotator)
-            if skipped_gold:
-                # Its place went with the skipping; now that the verdict is gone, it is unseen again.
-                place = await places.take_gold(session, spec, annotator, found.item)
-            else:
-                place = await places.to_return(session, found.item, found.state, annotator)
-            if place is None:
-                raise Conflict("the item has gone to somebody else", remedy="go on with the next item")
-            if held is not None and held["id"] != place["id"]:
-                await places.give_up(session, held)
-            place = await places.renew(session, spec, place, annotator)
+        place = await self._write(lambda connection: _undo(connection, spec, annotator))
         return await self._assignment(spec, place)
 
     async def progress(self, spec: StudySpec, annotator: str) -> Progress:
-        async with self._database.session() as session:
-            mine = await tally(session, spec.name, annotator, "human")
+        mine = await self._repository.read(lambda connection: tally(connection, spec.name, annotator, "human"))
         return (await self._progress(spec.name, [mine]))[0]
 
     async def everyone(self, study: str) -> list[Progress]:
         """The progress of all that have said anything."""
-        async with self._database.session() as session:
-            people = [each for each in await tallies(session, study) if each.kind == "human"]
+        people = [each for each in await self._repository.tallies(study) if each.kind == "human"]
         return await self._progress(study, people) if people else []
 
     async def _progress(self, study: str, people: Sequence[Tally]) -> list[Progress]:
@@ -186,10 +160,43 @@ class Assignments:
         if counted + _BELIEVED_SECONDS <= time.monotonic():
             # The next to ask takes the old count instead of counting at the same time.
             self._open_items[study] = (time.monotonic(), count if counted else COUNTED_REMAINING)
-            async with self._database.session() as session:
-                count = await places.open_items(session, study, COUNTED_REMAINING)
+            count = await self._repository.read(
+                lambda connection: places.open_items(connection, study, COUNTED_REMAINING)
+            )
             self._open_items[study] = (time.monotonic(), count)
         return self._open_items[study][1]
+
+
+def _gold_is_due(connection: sa.Connection, spec: StudySpec, annotator: str) -> bool:
+    if not spec.human.gold:
+        return False
+    return tally(connection, spec.name, annotator, "human").verdicts % GOLD_EVERY == GOLD_EVERY // 2
+
+
+def _undo(connection: sa.Connection, spec: StudySpec, annotator: str) -> Place:
+    v = t.verdicts.c
+    last = (
+        sa.select(v.id, v.item, v.state, t.items.c.gold)
+        .join(t.items, t.items.c.id == v.item)
+        .where(v.study == spec.name, v.judge == annotator, v.kind == "human")
+    )
+    found = connection.execute(last.order_by(v.id.desc()).limit(1)).first()
+    if found is None:
+        raise FailedPrecondition(f"{annotator} has given no verdict that could be undone")
+    skipped_gold = bool(found.state == State.SKIPPED and found.gold)
+    removed = {found.item} if skipped_gold else ()
+    remove_verdicts(connection, spec.name, v.id == found.id, skipped_gold=removed)
+    held = places.held(connection, spec.name, annotator)
+    if skipped_gold:
+        # Its place went with the skipping; now that the verdict is gone, it is unseen again.
+        place = places.take_gold(connection, spec, annotator, found.item)
+    else:
+        place = places.to_return(connection, found.item, found.state, annotator)
+    if place is None:
+        raise Conflict("the item has gone to somebody else", remedy="go on with the next item")
+    if held is not None and held["id"] != place["id"]:
+        places.give_up(connection, held)
+    return places.renew(connection, spec, place, annotator)
 
 
 def _check(text: str, seconds: float) -> None:
@@ -199,10 +206,10 @@ def _check(text: str, seconds: float) -> None:
         raise InvalidInput("reasoning", f"{len(text)} characters", f"must have at most {MAX_TEXT}")
 
 
-async def _record(session: AsyncSession, study: str, verdict: Verdict, *, gold: bool = False) -> Tally:
+def _record(connection: sa.Connection, study: str, verdict: Verdict, *, gold: bool = False) -> Tally:
     """Add a verdict. Raises Conflict where this person has given one on the same item."""
     skipped_gold = {verdict.item} if gold else ()
-    added = await add_verdicts(session, study, [verdict_row(study, verdict)], skipped_gold=skipped_gold)
+    added = add_verdicts(connection, study, [verdict_row(study, verdict)], skipped_gold=skipped_gold)
     if not added.verdicts:
         raise Conflict("this item has a verdict of the same person already", remedy="undo it to change it")
     return added.tallies[0]
@@ -214,11 +221,11 @@ def _progress_of(mine: Tally, plain_items: int, open_items: int) -> Progress:
     return Progress(mine.judge, mine.ok, mine.skipped, remaining, mine.gold_accuracy, mine.median_seconds)
 
 
-async def _same_again(session: AsyncSession, verdict: Verdict) -> None:
+def _same_again(connection: sa.Connection, verdict: Verdict) -> None:
     """Accept a repeated submission, as after a lost reply; refuse another verdict on the same item."""
     v = t.verdicts.c
     query = sa.select(v.preference, v.label).where(v.item == verdict.item, v.judge == verdict.judge, v.state == "ok")
-    kept = (await session.execute(query)).first()
+    kept = connection.execute(query).first()
     if kept is None or (kept.preference, kept.label) != (verdict.preference, verdict.label):
         raise Conflict("this item has another verdict already", remedy="undo it to change it")
 

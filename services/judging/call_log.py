@@ -12,11 +12,10 @@ import sqlalchemy as sa
 
 from services.judging import tables as t
 from services.judging.asking import Answer, Question
-from services.judging.repository import Usage
+from services.judging.repository import StudyRepository, Usage
 from services.judging.rows import verdict_row
 from services.judging.tallies import add_verdicts, insert_new
 from services.judging.verdicts import Verdict
-from services.shared.database import Database
 from services.shared.errors import NotFound
 
 _LEDGER_COLUMNS = ("calls", "cached_calls", "prompt_tokens", "completion_tokens", "cost_usd", "seconds")
@@ -49,8 +48,8 @@ class CallLog:
     """Writes of one run. Entries that arrive together share a transaction, so that many concurrent
     calls do not wait for the disk one after the other; each is on disk before it counts."""
 
-    def __init__(self, database: Database, study: str, judge: str) -> None:
-        self._database = database
+    def __init__(self, repository: StudyRepository, study: str, judge: str) -> None:
+        self._repository = repository
         self._study = study
         self._judge = judge
         # None asks the writer to end.
@@ -69,7 +68,7 @@ class CallLog:
 
     async def cached(self, question: Question) -> Answer | None:
         query = sa.select(t.calls).where(t.calls.c.key == question.key)
-        async with self._database.session() as session:
+        async with self._repository.database.session() as session:
             row = (await session.execute(query)).first()
         return None if row is None else Answer(text=row.reply, logprobs=tuple(row.logprobs))
 
@@ -118,22 +117,22 @@ class CallLog:
         calls = [entry.call for entry in entries if entry.call]
         fresh = {call.question.key: _call_row(call) for call in calls if not call.cached}
         last = {entry.verdict: entry.call for entry in entries if entry.verdict}
-        async with self._database.transaction() as session:
+        rows = [verdict_row(self._study, verdict, call.question.key if call else "") for verdict, call in last.items()]
+        used = {name: sum(getattr(call.usage, name) for call in calls) for name in _LEDGER_COLUMNS}
+
+        def work(connection: sa.Connection) -> None:
             if fresh:
-                await session.execute(insert_new(session, t.calls, list(fresh.values())))
-            rows = [
-                verdict_row(self._study, verdict, call.question.key if call else "") for verdict, call in last.items()
-            ]
+                connection.execute(insert_new(connection, t.calls, list(fresh.values())))
             if rows:
-                await add_verdicts(session, self._study, rows)
+                add_verdicts(connection, self._study, rows)
             if calls:
                 ledger = t.ledger.c
                 mine = (ledger.study == self._study) & (ledger.judge == self._judge)
-                await session.execute(insert_new(session, t.ledger, [{"study": self._study, "judge": self._judge}]))
-                used = {name: sum(getattr(call.usage, name) for call in calls) for name in _LEDGER_COLUMNS}
-                await session.execute(
-                    t.ledger.update().where(mine).values({name: ledger[name] + count for name, count in used.items()})
-                )
+                connection.execute(insert_new(connection, t.ledger, [{"study": self._study, "judge": self._judge}]))
+                added = {name: ledger[name] + count for name, count in used.items()}
+                connection.execute(t.ledger.update().where(mine).values(added))
+
+        await self._repository.write(work)
 
 
 def _call_row(call: Call) -> dict[str, Any]:

@@ -126,10 +126,13 @@ class KeptResults:
             "seconds": computed.seconds,
             "numbers": text_of(computed.results),
         }
+
+        def work(connection: sa.Connection) -> None:
+            connection.execute(insert_new(connection, t.results, [{"study": study, **values}]))
+            connection.execute(t.results.update().where(t.results.c.study == study).values(values))
+
         try:
-            async with self._repository.database.transaction() as session:
-                await session.execute(insert_new(session, t.results, [{"study": study, **values}]))
-                await session.execute(t.results.update().where(t.results.c.study == study).values(values))
+            await self._repository.write(work)
         except sa.exc.IntegrityError:
             raise NotFound("study", study, remedy="it was deleted while its results were computed") from None
 

@@ -84,7 +84,7 @@ class LlmJudge:
         await self._repository.forget_failures(self._spec.name, self._judge.name)
         todo = iter(owed)
         done = len(asks) - len(owed)
-        async with CallLog(self._repository.database, self._spec.name, self._judge.name) as log:
+        async with CallLog(self._repository, self._spec.name, self._judge.name) as log:
             stopped: list[LimitReached] = []
 
             async def work() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.judging import tables as t
 from services.judging.items import Item
+from services.judging.one_piece import OnePiece
 from services.judging.rows import item_row, to_item, to_verdict, verdict_row
 from services.judging.study import StudySpec
 from services.judging.tallies import Tally, add_verdicts, remove_verdicts, tallies
@@ -69,8 +70,20 @@ class StudyFacts:
 class StudyRepository:
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._pieces = OnePiece(database)
         self._facts: dict[str, tuple[StudyFacts, float]] = {}
         self._items: dict[tuple[str, float, str], Item] = {}
+
+    async def write(self, work: Callable[[sa.Connection], _V]) -> _V:
+        """Run a function as one short transaction: see `one_piece`."""
+        return await self._pieces.write(work)
+
+    async def read(self, work: Callable[[sa.Connection], _V]) -> _V:
+        async with self.database.session() as session:
+            return await (await session.connection()).run_sync(work)
+
+    async def close(self) -> None:
+        await self._pieces.close()
 
     async def create(
         self, spec: StudySpec, digest: str, items: Sequence[Item], empty: dict[str, int], request_id: str
@@ -186,8 +199,7 @@ class StudyRepository:
 
     async def tallies(self, study: str) -> list[Tally]:
         """What each judge has said, counted."""
-        async with self.database.session() as session:
-            return await tallies(session, study)
+        return await self.read(lambda connection: tallies(connection, study))
 
     async def set_state(self, name: str, state: str, message: str = "") -> None:
         async with self.database.transaction() as session:
@@ -220,14 +232,13 @@ class StudyRepository:
     async def forget_failures(self, study: str, judge: str) -> None:
         """Make room for another try of the calls that failed."""
         v = t.verdicts.c
-        async with self.database.transaction() as session:
-            await remove_verdicts(session, study, (v.judge == judge) & (v.state == "failed"))
+        failed = (v.judge == judge) & (v.state == "failed")
+        await self.write(lambda connection: remove_verdicts(connection, study, failed))
 
     async def add_verdicts(self, study: str, verdicts: Sequence[Verdict]) -> int:
         """Add verdicts that are not there yet; returns how many were new."""
         rows = [verdict_row(study, verdict) for verdict in verdicts]
-        async with self.database.transaction() as session:
-            return (await add_verdicts(session, study, rows)).verdicts
+        return (await self.write(lambda connection: add_verdicts(connection, study, rows))).verdicts
 
     async def verdicts(
         self, study: str, *, judge: str = "", state: str = "", after: int = 0, limit: int = 1_000_000

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.judging import tables as t
 
@@ -67,22 +66,22 @@ _COUNTS = ("ok", "unparsable", "failed", "skipped", "gold", "gold_right", "gold_
 _FIELDS = ("judge", "kind", *_COUNTS, "recent_seconds")
 
 
-async def tallies(session: AsyncSession, study: str) -> list[Tally]:
+def tallies(connection: sa.Connection, study: str) -> list[Tally]:
     """Those of every judge that has said anything, by name."""
     c = t.tallies.c
     query = sa.select(*(c[name] for name in _FIELDS)).where(c.study == study).order_by(c.judge, c.kind)
-    return [Tally(*row) for row in await session.execute(query)]
+    return [Tally(*row) for row in connection.execute(query)]
 
 
-async def tally(session: AsyncSession, study: str, judge: str, kind: str) -> Tally:
+def tally(connection: sa.Connection, study: str, judge: str, kind: str) -> Tally:
     c = t.tallies.c
     query = sa.select(*(c[name] for name in _FIELDS)).where(c.study == study, c.judge == judge, c.kind == kind)
-    row = (await session.execute(query)).first()
+    row = (connection.execute(query)).first()
     return Tally(judge, kind) if row is None else Tally(*row)
 
 
-async def add_verdicts(
-    session: AsyncSession, study: str, rows: Sequence[dict[str, Any]], *, skipped_gold: Collection[str] = ()
+def add_verdicts(
+    connection: sa.Connection, study: str, rows: Sequence[dict[str, Any]], *, skipped_gold: Collection[str] = ()
 ) -> Added:
     """Add the verdicts that are not there yet.
 
@@ -92,18 +91,18 @@ async def add_verdicts(
     """
     added: list[Any] = []
     for start in range(0, len(rows), _BATCH):
-        statement = insert_new(session, t.verdicts, rows[start : start + _BATCH]).returning(*_counted())
-        added += (await session.execute(statement)).all()
-    return Added(len(added), await _count(session, study, added, 1, skipped_gold))
+        statement = insert_new(connection, t.verdicts, rows[start : start + _BATCH]).returning(*_counted())
+        added += (connection.execute(statement)).all()
+    return Added(len(added), _count(connection, study, added, 1, skipped_gold))
 
 
-async def remove_verdicts(
-    session: AsyncSession, study: str, where: sa.ColumnElement[bool], *, skipped_gold: Collection[str] = ()
+def remove_verdicts(
+    connection: sa.Connection, study: str, where: sa.ColumnElement[bool], *, skipped_gold: Collection[str] = ()
 ) -> None:
     """Take back the verdicts of a study that `where` chooses."""
     gone = t.verdicts.delete().where(t.verdicts.c.study == study, where).returning(*_counted())
-    removed = (await session.execute(gone)).all()
-    await _count(session, study, removed, -1, skipped_gold)
+    removed = (connection.execute(gone)).all()
+    _count(connection, study, removed, -1, skipped_gold)
 
 
 def _counted() -> list[Any]:
@@ -111,8 +110,8 @@ def _counted() -> list[Any]:
     return [v.judge, v.kind, v.state, v.gold_correct, v.seconds, v.item]
 
 
-async def _count(
-    session: AsyncSession, study: str, verdicts: Sequence[Any], sign: int, skipped_gold: Collection[str]
+def _count(
+    connection: sa.Connection, study: str, verdicts: Sequence[Any], sign: int, skipped_gold: Collection[str]
 ) -> list[Tally]:
     changed = []
     by_judge: dict[tuple[str, str], list[Any]] = {}
@@ -127,13 +126,13 @@ async def _count(
         change["gold_skipped"] = sign * sum(verdict.item in skipped_gold for verdict in own)
         change["changes"] = len(own)
         seconds = [float(verdict.seconds) for verdict in own if verdict.state == "ok"] if kind == "human" else []
-        counts = await _add(session, study, judge, kind, {name: by for name, by in change.items() if by}, seconds, sign)
+        counts = _add(connection, study, judge, kind, {name: by for name, by in change.items() if by}, seconds, sign)
         changed.append(counts)
     return changed
 
 
-async def _add(
-    session: AsyncSession,
+def _add(
+    connection: sa.Connection,
     study: str,
     judge: str,
     kind: str,
@@ -144,21 +143,21 @@ async def _add(
     c = t.tallies.c
     mine = (c.study == study) & (c.judge == judge) & (c.kind == kind)
     found = sa.select(c.recent_seconds).where(mine).with_for_update()
-    row = (await session.execute(found)).first()
+    row = (connection.execute(found)).first()
     if row is None:
         # Another transaction may make the row at the same time: then this one waits for it here.
         new = {"study": study, "judge": judge, "kind": kind, "recent_seconds": []}
-        await session.execute(insert_new(session, t.tallies, [new]))
-        row = (await session.execute(found)).one()
+        connection.execute(insert_new(connection, t.tallies, [new]))
+        row = (connection.execute(found)).one()
     values: dict[str, Any] = {name: c[name] + by for name, by in change.items()}
     if seconds:
         recent = list(row.recent_seconds)
         values["recent_seconds"] = (recent + seconds)[-RECENT:] if sign > 0 else recent[: -len(seconds)]
     counted = t.tallies.update().where(mine).values(values).returning(*(c[name] for name in _FIELDS))
-    return Tally(*(await session.execute(counted)).one())
+    return Tally(*(connection.execute(counted)).one())
 
 
-def insert_new(session: AsyncSession, table: sa.Table, rows: Sequence[dict[str, Any]]) -> Any:
+def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> Any:
     """An insert that leaves out rows whose unique key is taken; both databases have it, under one name."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     return dialect.insert(table).values(list(rows)).on_conflict_do_nothing()
