@@ -128,13 +128,15 @@ def logs(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """The training log: that of Ray's driver, as the submitter follows it."""
-    from services.cli.kubectl_commands.jobs import JOB_LABEL, SUBMITTER
+    from services.cli.kubectl_commands.jobs import SUBMITTER, submitters, wait_for_log
 
     kubectl = Kubectl(namespace, context, kubeconfig)
     # Asked first, so that a wrong name is told as such and not as an empty log.
     kubectl("get", "finetunejobs.lima.dev", name, "--output=name")
-    pods = [f"--selector={JOB_LABEL}={name}", f"--container={SUBMITTER}", f"--tail={tail}", "--ignore-errors"]
-    kubectl.replace_process("logs", *pods, *(["--follow"] if follow else []))
+    if follow:
+        wait_for_log(kubectl, name)
+    flags = [submitters(name), f"--container={SUBMITTER}", f"--tail={tail}"]
+    kubectl.replace_process("logs", *flags, *(["--follow"] if follow else []))
 
 
 @app.command(

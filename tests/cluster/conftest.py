@@ -53,12 +53,15 @@ def crd(control_plane: ControlPlane) -> None:
 
 
 @pytest.fixture
-def chart_role(control_plane: ControlPlane, crd: None) -> None:
+def chart_role(control_plane: ControlPlane, crd: None) -> Iterator[None]:
     """The operator's Role and RoleBinding, exactly as the chart makes them."""
     role = ["--show-only", "templates/operator.yaml", "--set", "crds.install=false"]
     done = helm("helm4", "template", "lima", str(CHART), "--namespace", NAMESPACE, *role)
     assert done.returncode == 0, done.stderr
     control_plane.must("apply", "--server-side", "-n", NAMESPACE, "-f", "-", stdin=done.stdout)
+    yield
+    # A Role that Helm did not make is not Helm's to own.
+    control_plane.must("delete", "-n", NAMESPACE, "-f", "-", stdin=done.stdout)
 
 
 @pytest.fixture

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from services.cli.output import note
 from services.shared.errors import InvalidInput, LimaError
+
+if TYPE_CHECKING:
+    from services.cli.kubectl_commands.cluster import Kubectl
 
 API_VERSION = "lima.dev/v1alpha1"
 JOB_LABEL = "lima.dev/finetunejob"
+WAIT_SECONDS = 2.0
 SUBMITTER = "ray-job-submitter"
 OPERATOR_LABEL = "app.kubernetes.io/part-of=lima,app.kubernetes.io/component=operator"
 
@@ -64,6 +70,26 @@ def shown(manifest: Manifest, output: str) -> str:
     if output == "name":
         return f"finetunejob.lima.dev/{manifest['metadata']['name']}"
     return yaml.safe_dump(manifest, sort_keys=False).rstrip()
+
+
+def submitters(name: str) -> str:
+    """The pods that follow a job's log, one for each attempt: those of its pods that a Kubernetes Job made."""
+    return f"--selector={JOB_LABEL}={name},batch.kubernetes.io/job-name"
+
+
+def wait_for_log(kubectl: Kubectl, name: str) -> None:
+    """Return once a job has a log to follow, or will have none; say meanwhile what it waits for."""
+    told = ""
+    while not kubectl("get", "pods", submitters(name), "--field-selector=status.phase!=Pending", "--output=name"):
+        status = json.loads(kubectl("get", "finetunejobs.lima.dev", name, "--output=json")).get("status") or {}
+        if status.get("phase") in ("Refused", "Suspended", "Succeeded", "Failed"):
+            return
+        reasons = [c["message"] for c in status.get("conditions") or [] if c.get("message")]
+        why = reasons[0] if reasons else "waiting for the operator"
+        if why != told:
+            note(f"{name}: {why}")
+            told = why
+        time.sleep(WAIT_SECONDS)
 
 
 def _operator(manifest: Manifest, *arguments: str) -> str:

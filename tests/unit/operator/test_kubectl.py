@@ -29,6 +29,9 @@ def fake_kubectl(tmp_path: Path) -> Path:
         "stdin = '' if sys.stdin.isatty() else sys.stdin.read()\n"
         "with (here / 'calls').open('a') as calls:\n"
         "    calls.write(json.dumps([sys.argv[1:], stdin]) + '\\n')\n"
+        "if 'pods' in sys.argv and (here / 'no-pods').exists():\n"
+        "    (here / 'no-pods').unlink()\n"
+        "    sys.exit()\n"
         "answer = here / 'answer'\n"
         "print(answer.read_text() if answer.exists() else 'done')\n"
         "refusal = here / 'refusal'\n"
@@ -103,12 +106,36 @@ def test_train_creates_what_the_dry_run_shows(fake_kubectl: Path) -> None:
     assert json.loads(stdin) == json.loads(shown.stdout)
 
 
-def test_logs_follow_the_submitter_of_a_job_that_exists(fake_kubectl: Path) -> None:
-    assert lima("logs", "try", "-f", kubectl=fake_kubectl).returncode == 0
-    (asked, _), (streamed, _) = calls(fake_kubectl)
+SUBMITTERS = "--selector=lima.dev/finetunejob=try,batch.kubernetes.io/job-name"
+
+
+def test_logs_are_those_of_the_submitter_of_a_job_that_exists(fake_kubectl: Path) -> None:
+    assert lima("logs", "try", kubectl=fake_kubectl).returncode == 0
+    (asked, _), (printed, _) = calls(fake_kubectl)
     assert asked[:3] == ["get", "finetunejobs.lima.dev", "try"]
-    assert streamed[0] == "logs"
-    assert {"--selector=lima.dev/finetunejob=try", "--container=ray-job-submitter", "--follow"} <= set(streamed)
+    assert printed == ["logs", SUBMITTERS, "--container=ray-job-submitter", "--tail=-1"]
+
+
+def test_following_waits_for_a_pod_that_has_a_log_and_says_for_what(fake_kubectl: Path) -> None:
+    fake_kubectl.with_name("no-pods").touch()
+    condition = {"type": "Accepted", "status": "False", "message": "there is no dataset"}
+    fake_kubectl.with_name("answer").write_text(json.dumps({"status": {"conditions": [condition]}}))
+    done = lima("logs", "try", "-f", kubectl=fake_kubectl)
+    assert done.returncode == 0
+    assert "try: there is no dataset" in done.stderr
+    asked = [arguments[:2] for arguments, _ in calls(fake_kubectl)]
+    assert asked == [
+        ["get", "finetunejobs.lima.dev"], ["get", "pods"], ["get", "finetunejobs.lima.dev"], ["get", "pods"],
+        ["logs", SUBMITTERS],
+    ]  # fmt: skip
+    assert calls(fake_kubectl)[-1][0][-1] == "--follow"
+
+
+def test_following_a_job_that_ended_without_a_pod_ends_too(fake_kubectl: Path) -> None:
+    fake_kubectl.with_name("no-pods").touch()
+    fake_kubectl.with_name("answer").write_text(json.dumps({"status": {"phase": "Refused"}}))
+    assert lima("logs", "try", "-f", kubectl=fake_kubectl).returncode == 0
+    assert [arguments[0] for arguments, _ in calls(fake_kubectl)] == ["get", "get", "get", "logs"]
 
 
 def test_a_job_that_is_not_there_is_told_so(fake_kubectl: Path) -> None:
