@@ -1,58 +1,74 @@
-"""From a corpus to a dataset, with near-duplicates: texts per second against datasketch, and the whole build's share.
+"""From a dump to distinct examples: the whole funnel against a practitioner's, and near-duplicates against datasketch.
 
-    python -m benchmarks.curation_funnel [--texts 20000] [--million] [--record]
+    python -m benchmarks.curation_funnel [--texts 10000] [--mebibytes 30] [--million] [--record]
 
-Near-duplicates of short texts, a tenth of them planted: signatures and joined bands of ours against MinHash and
-MinHashLSH of datasketch with the same number of hash functions and the same threshold, in turn, in this process. Both
-must find the planted ones. `--million` also runs ours alone on a million texts and says what memory it took.
+`ratio` is of near-duplicates: signatures and joined bands of ours against MinHash and MinHashLSH of datasketch, with
+the same number of hash functions and the same threshold, on short texts of which a tenth are planted duplicates.
+`funnel` is the build of a dataset from a Posts.xml, less its files, against lxml.iterparse with BeautifulSoup or
+lxml.html and then datasketch on what passes; ours compares prompts too, so a copy under another prompt stays. All take
+turns in this process; seconds are of processor time. `--million` also runs ours on a million short documents, streamed
+into a process of its own, and tells what memory that took.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
-import resource
+import json
+import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from datasketch import MinHash, MinHashLSH
 
-from benchmarks.harness import Result, in_turn, main, version
+from benchmarks import curation_peers as peers
+from benchmarks.curation_parse import HOST, REAL
+from benchmarks.harness import Result, in_turn, main, peak_mib, version
+from benchmarks.stack_exchange_dump import SAMPLE, write_dump
+from services.curation.build import Builder, LocalCorpus
 from services.curation.neardup import duplicates, shingles, signatures
+from services.curation.sources.source import CorpusFile
+from services.curation.spec import parse_spec
 
 WORDS = 60
 VOCABULARY = 20_000
 THRESHOLD, PERMUTATIONS = 0.7, 128
+MILLION = 1_000_000
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--texts", type=int, default=10_000)
+    parser.add_argument("--mebibytes", type=int, default=30, help="size of the dump to make (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--million", action="store_true", help="also a million texts of ours, for the memory")
 
 
-def made_texts(count: int) -> tuple[list[str], set[int]]:
-    """(texts, places of the planted near-duplicates). Every tenth repeats the text before it but for one word."""
-    draw = random.Random(1)
-    texts: list[str] = []
-    planted = set()
+def made_texts(count: int) -> Iterator[str]:
+    """Every tenth text repeats the one before it but for its last word."""
+    draw = np.random.default_rng(1)
+    words: list[str] = []
     for place in range(count):
-        if place % 10 == 9:
-            words = texts[-1].split()
-            words[draw.choice((0, -1))] = "changed"
-            planted.add(place)
+        if is_planted(place):
+            words[-1] = "changed"
         else:
-            words = [f"w{draw.randrange(VOCABULARY)}" for _ in range(WORDS)]
-        texts.append(" ".join(words))
-    return texts, planted
+            words = [f"w{number}" for number in draw.integers(VOCABULARY, size=WORDS).tolist()]
+        yield " ".join(words)
 
 
-def ours(texts: list[str]) -> set[int]:
+def is_planted(place: int) -> bool:
+    return place % 10 == 9
+
+
+def ours(texts: Iterable[str]) -> set[int]:
     return {found.row for found in duplicates(signatures(texts, PERMUTATIONS), THRESHOLD)}
 
 
-def by_datasketch(texts: list[str]) -> set[int]:
+def by_datasketch(texts: Iterable[str]) -> set[int]:
     index = MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS)
     removed = set()
     for place, text in enumerate(texts):
@@ -65,29 +81,73 @@ def by_datasketch(texts: list[str]) -> set[int]:
     return removed
 
 
-def processor_seconds(work: Any) -> float:
+def our_funnel(dump: Path) -> int:
+    """Distinct examples of a dump, by a build that has read nothing before."""
+    source = {"name": "s", "corpus": "c", "stack_exchange": {}, "quota": {"train": 1_000_000, "allow_fewer": True}}
+    corpus = LocalCorpus("c", "", (CorpusFile(f"{HOST}/Posts.xml", dump, ""),))
+    with tempfile.TemporaryDirectory() as cache:
+        built = Builder(Path(cache)).build(parse_spec({"name": "funnel", "sources": [source]}), {"c": corpus})
+    return len(built.examples["train"])
+
+
+def peer_funnel(dump: Path, clean: Callable[[str], tuple[str, str]]) -> int:
+    texts = list(peers.pipeline(dump, clean).values())
+    return len(texts) - len(by_datasketch(texts))
+
+
+def processor_seconds(work: Callable[[], object]) -> float:
     begin = time.process_time()
     work()
     return time.process_time() - begin
 
 
-def a_million() -> dict[str, float]:
-    texts, planted = made_texts(1_000_000)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def a_million(count: int = MILLION) -> dict[str, float]:
+    """Run in a process of its own: `peak_mib` is its most resident memory, interpreter and libraries included."""
     begin = time.perf_counter()
-    found = ours(texts)
+    found = ours(made_texts(count))
     seconds = time.perf_counter() - begin
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
+    planted = count // 10
     return {
-        "seconds": round(seconds, 1),
-        "texts_per_second": round(1_000_000 / seconds),
-        "memory_beyond_the_texts_mib": round(grown),
-        "recall": round(len(found & planted) / len(planted), 4),
+        "seconds_with_making_the_texts": round(seconds, 1),
+        "texts_per_second": round(count / seconds),
+        "pairs_decided_per_second": round(count * (count - 1) / 2 / seconds),
+        "peak_mib": round(peak_mib()),
+        "recall": round(sum(map(is_planted, found)) / planted, 4),
+        "false_alarms": sum(not is_planted(place) for place in found),
+    }
+
+
+def a_million_alone() -> Mapping[str, float]:
+    program = "import json; from benchmarks.curation_funnel import a_million; print(json.dumps(a_million()))"
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
+    told: Mapping[str, float] = json.loads(done.stdout)
+    return told
+
+
+def whole_funnel(mebibytes: int, rounds: int) -> Mapping[str, Any]:
+    source = REAL if REAL.is_file() else SAMPLE / HOST / "Posts.xml"
+    with tempfile.TemporaryDirectory() as folder:
+        dump = Path(folder) / "Posts.xml"
+        write_dump(source, dump, mebibytes << 20)
+        size = dump.stat().st_size / 1e6
+        contestants = {
+            "ours": partial(our_funnel, dump),
+            "lxml_and_datasketch": partial(peer_funnel, dump, peers.with_lxml),
+            "beautiful_soup_and_datasketch": partial(peer_funnel, dump, peers.with_beautiful_soup),
+        }
+        examples = {name: work() for name, work in contestants.items()}
+        times = in_turn(rounds, *(partial(processor_seconds, work) for work in contestants.values()))
+    return {
+        "megabytes": round(size),
+        "megabytes_per_second": {name: round(size / t, 1) for name, t in zip(contestants, times, strict=True)},
+        "ratio": round(min(times[1:]) / times[0], 2),
+        "distinct_examples": examples,
     }
 
 
 def run(arguments: argparse.Namespace) -> Result:
-    texts, planted = made_texts(arguments.texts)
+    texts = list(made_texts(arguments.texts))
+    planted = set(filter(is_planted, range(len(texts))))
     mine, theirs = ours(texts), by_datasketch(texts)
     times = in_turn(
         arguments.rounds,
@@ -104,11 +164,12 @@ def run(arguments: argparse.Namespace) -> Result:
             "peer": round(len(theirs & planted) / len(planted), 4),
         },
         "false_alarms": {"ours": len(mine - planted), "peer": len(theirs - planted)},
-        "pairs_ruled_out_per_second": round(arguments.texts * (arguments.texts - 1) / 2 / times[0]),
+        "pairs_decided_per_second": round(arguments.texts * (arguments.texts - 1) / 2 / times[0]),
         "rounds": arguments.rounds,
+        "funnel": whole_funnel(arguments.mebibytes, arguments.rounds),
     }
     if arguments.million:
-        details["million"] = a_million()
+        details["million"] = a_million_alone()
     return Result(
         metric="near-duplicates among short texts, one core",
         value=round(arguments.texts / times[0]),
@@ -116,7 +177,7 @@ def run(arguments: argparse.Namespace) -> Result:
         peer=f"datasketch {version('datasketch')} MinHashLSH",
         peer_value=round(arguments.texts / times[1]),
         ratio=round(times[1] / times[0], 2),
-        packages=("rensa", "datasketch", "numpy"),
+        packages=("rensa", "datasketch", "numpy", "lxml", "beautifulsoup4", "selectolax"),
         details=details,
     )
 

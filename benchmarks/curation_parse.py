@@ -78,7 +78,9 @@ def run(arguments: argparse.Namespace) -> Result:
         size = path.stat().st_size / 1e6
         soup, parsed = (partial(peers.pipeline, path, clean) for clean in (peers.with_beautiful_soup, peers.with_lxml))
         found = ours(path)
-        agree = {name: len(found ^ work()) / max(1, len(found)) for name, work in (("soup", soup), ("lxml", parsed))}
+        agree = {
+            name: len(found ^ work().keys()) / max(1, len(found)) for name, work in (("soup", soup), ("lxml", parsed))
+        }
         contestants = (
             partial(ours, path),
             partial(peers.iterate, path),

@@ -48,8 +48,8 @@ def with_lxml(text: str) -> tuple[str, str]:
     return whole, " ".join(root.itertext())
 
 
-def pipeline(path: Path, clean: Callable[[str], tuple[str, str]]) -> set[int]:
-    """Ids of the questions whose top answer passes every filter of the paper."""
+def pipeline(path: Path, clean: Callable[[str], tuple[str, str]]) -> dict[int, str]:
+    """The texts of the top answers that pass every filter of the paper, by the ids of their questions."""
     questions: dict[int, tuple[str, str]] = {}
     best: dict[int, tuple[int, str]] = {}
     for row in _rows(path):
@@ -61,7 +61,7 @@ def pipeline(path: Path, clean: Callable[[str], tuple[str, str]]) -> set[int]:
             if parent not in best or score > best[parent][0]:
                 best[parent] = (score, row.get("Body"))
     first_person, references = _pattern(FIRST_PERSON), _pattern(CROSS_REFERENCES)
-    kept = set()
+    kept = {}
     for question, (score, body) in best.items():
         if score < MIN_SCORE or question not in questions:
             continue
@@ -73,7 +73,7 @@ def pipeline(path: Path, clean: Callable[[str], tuple[str, str]]) -> set[int]:
         title, description = questions[question]
         if title_problem(title) is None:
             clean(description)
-            kept.add(question)
+            kept[question] = text
     return kept
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 
 from services.shared.digest import digest_file, digest_json
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from lima.curation.v1.curation_pb2 import Corpus
     from services.cli.client import Services
     from services.cli.output import Progress
+
+
+# Told here before anything is uploaded; the server holds to the same rule.
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def corpus_files(folder: Path) -> dict[str, Path]:
@@ -49,11 +54,14 @@ async def import_address(services: Services, name: str, address: str, progress: 
 
 async def import_folder(services: Services, name: str, folder: Path, progress: Progress) -> Corpus:
     """Upload a folder and import it as the corpus `name`. The same content gives the same corpus."""
+    if not NAME.fullmatch(name):
+        raise InvalidInput("NAME", name, "must be 1 to 63 of a-z, 0-9 and -, not starting or ending with -")
     files = corpus_files(folder)
     prefix = f"uploads/{name}/{await asyncio.to_thread(folder_digest, folder)}"
-    for index, (relative, path) in enumerate(files.items()):
-        progress.update("uploading", index, len(files), "files")
-        await asyncio.to_thread(services.store.put_file, f"{prefix}/{relative}", path)
-    corpus = await import_address(services, name, services.store.uri(prefix), progress)
-    await asyncio.to_thread(services.store.delete_prefix, f"{prefix}/")
-    return corpus
+    try:
+        for index, (relative, path) in enumerate(files.items()):
+            progress.update("uploading", index, len(files), "files")
+            await asyncio.to_thread(services.store.put_file, f"{prefix}/{relative}", path)
+        return await import_address(services, name, services.store.uri(prefix), progress)
+    finally:
+        await asyncio.to_thread(services.store.delete_prefix, f"{prefix}/")

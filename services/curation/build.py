@@ -17,14 +17,14 @@ from services.curation.decontamination import PromptIndex
 from services.curation.funnel import Funnel
 from services.curation.neardup import duplicates, neighbours, signatures
 from services.curation.pool import LocalWorkers, PartTask, Pool, Workers, code_version, read_part
-from services.curation.selection import SPLITS, Wanted, draw_order, select
+from services.curation.selection import BENCHMARK, SPLITS, Wanted, draw_order, select
 from services.curation.sources.existing import Existing
 from services.curation.sources.source import CorpusFile
 from services.curation.spec import DatasetSpec, SourceSpec
 from services.shared.digest import digest_json
 from services.shared.records import Example, Split, Turn
 
-DUPLICATE, BENCHMARK, REVIEW = "near-duplicate", "in a benchmark", "accepted by reviewers"
+DUPLICATE, REVIEW = "near-duplicate", "accepted by reviewers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,7 @@ class Builder:
             report("benchmark prompts", 0, len(source.pool.keys), "candidates", {})
             barred = {candidate.id for candidate in source.pool.candidates() if index.contaminates(candidate.prompt())}
             source.barred = frozenset(barred)
+            source.pool.funnel.declare(BENCHMARK)
             if not source.quota.dev + source.quota.test:
                 for name in sorted(barred):
                     source.pool.drop(BENCHMARK, name, "its prompt is in a benchmark")

@@ -155,5 +155,6 @@ class Datasets:
                         ) from None
 
     def funnels(self, manifest: Mapping[str, Any]) -> dict[str, Funnel]:
-        data = self.store.get_bytes(f"{self.key(manifest)}/funnel.json", 1 << 30)
-        return {source: Funnel.from_json(value) for source, value in json.loads(data).items()}
+        """By source, in the order of the spec."""
+        told = json.loads(self.store.get_bytes(f"{self.key(manifest)}/funnel.json", 1 << 30))
+        return {source["name"]: Funnel.from_json(told[source["name"]]) for source in manifest["spec"]["sources"]}

@@ -34,16 +34,28 @@ def shingles(text: str) -> list[str]:
 
 def signatures(texts: Iterable[str], permutations: int = 128) -> NDArray[np.uint16]:
     """One row of `permutations` 16-bit minima for each text."""
-    rows: list[NDArray[np.uint16]] = []
+    parts: list[NDArray[np.uint16]] = []
     batch: list[list[str]] = []
     for text in texts:
         batch.append(shingles(text))
         if len(batch) == BATCH:
-            rows.append(_hash(batch, permutations))
+            parts.append(_hash(batch, permutations))
             batch.clear()
     if batch:
-        rows.append(_hash(batch, permutations))
-    return np.concatenate(rows) if rows else np.empty((0, permutations), np.uint16)
+        parts.append(_hash(batch, permutations))
+    return _joined(parts, permutations)
+
+
+def _joined(parts: list[NDArray[np.uint16]], permutations: int) -> NDArray[np.uint16]:
+    """All rows in one matrix. Parts are given up one by one, so that they are never held twice."""
+    matrix = np.empty((sum(map(len, parts)), permutations), np.uint16)
+    place = 0
+    parts.reverse()
+    while parts:
+        part = parts.pop()
+        matrix[place : place + len(part)] = part
+        place += len(part)
+    return matrix
 
 
 def _hash(batch: list[list[str]], permutations: int) -> NDArray[np.uint16]:

@@ -15,7 +15,7 @@ from services.curation.spec import Quota
 from services.shared.errors import FailedPrecondition
 from services.shared.records import Split
 
-HELD_OUT = "shares a prompt with dev or test"
+HELD_OUT, BENCHMARK = "shares a prompt with dev or test", "in a benchmark"
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 HELD_OUT_SPLITS: tuple[Split, ...] = ("dev", "test")
 
@@ -109,7 +109,10 @@ def _take_train(source: Wanted, order: Sequence[str], held_out: PromptIndex, dec
         if len(source.chosen["train"]) == wanted:
             return
         candidate = source.pool.candidate(name)
-        if name in source.barred or candidate.messages[-1].role != "assistant":
+        if name in source.barred:
+            source.pool.drop(BENCHMARK, name, "its prompt is in a benchmark")
+            continue
+        if candidate.messages[-1].role != "assistant":
             continue
         if decontaminate and held_out.contaminates(candidate.prompt()):
             source.pool.drop(HELD_OUT, name, "its prompt is in dev or test")
