@@ -1,12 +1,13 @@
 """Real (non-padding) tokens per second of one optimiser step: ours, TRL with padding, TRL with its best packing.
 
-    python -m benchmarks.train_throughput --model FOLDER --examples 8 --rounds 2
+    python -m benchmarks.train_throughput --model FOLDER --record
 
 The same model, examples and step for all: fp32, no gradient checkpointing, AdamW, responses only, one step over all
 examples. Each contestant lives in a process of its own, warms up on short examples, and takes its turn in every round.
-Lengths are drawn as in the paper's table (LIMA, table 1). Without --model a random Llama of 19 M parameters is used.
-TRL's padded batches are of --peer-batch examples, accumulated to the step: its default of 8 does not fit in 24 GiB at
-these lengths. Its packed rows all go into one batch, which it flattens.
+Lengths are drawn as in the paper's table (LIMA, table 1). A random Llama of 19 M parameters goes first, then the model
+in FOLDER. TRL's padded batch is its default, 8 examples, which holds the whole step; its packed rows all go into one
+batch, which it flattens. `expected_real_share` says how well a batch of so many drawn lengths fills its padded form on
+average, `real_share_of_padded` how this draw does.
 `share_of_matrix_rate` is 6 FLOP per parameter and real token, over what this processor reaches in the same run on the
 bare matrix products of one step: every product of a layer and of the output layer, forward and both backward ones.
 """
@@ -140,7 +141,7 @@ def _trl_step(model: Any, tokenizer: Any, examples: list[Any], batch: int) -> Ti
             max_length=MAX_LENGTH,
             packing=batch == 0,
             completion_only_loss=True,
-            per_device_train_batch_size=batch or len(examples),
+            per_device_train_batch_size=min(batch or len(examples), len(examples)),
             gradient_accumulation_steps=-(-len(examples) // batch) if batch else 1,
             num_train_epochs=1,
             learning_rate=1e-9,
@@ -203,6 +204,10 @@ def contest(arguments: argparse.Namespace) -> None:
     """One contestant in this process: for each line on stdin one step, told in one line on stdout."""
     import torch
 
+    from training_jobs.host import use_large_pages
+
+    if arguments.contestant == "ours":
+        use_large_pages()
     torch.set_num_threads(arguments.threads)
     folder = Path(arguments.model)
     config = json.loads((folder / "config.json").read_text())
@@ -213,7 +218,7 @@ def contest(arguments: argparse.Namespace) -> None:
         "trl_packed": partial(trl, packed=True),
     }
     step = makers[arguments.contestant](folder, arguments)
-    step(draw_examples(config["vocab_size"], [(16, 48)] * arguments.peer_batch, seed=1))
+    step(draw_examples(config["vocab_size"], [(16, 48)] * 4, seed=1))
     measured = draw_examples(config["vocab_size"], draw_lengths(arguments.examples, arguments.seed), seed=2)
     tokens = sum(len(example.tokens) for example in measured)
     targets = sum(example.targets for example in measured)
@@ -271,45 +276,67 @@ def compete(folder: Path, arguments: argparse.Namespace) -> dict[str, list[dict[
 
 
 def run(arguments: argparse.Namespace) -> Result:
-    from training_jobs.model_size import Shape
-
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(arguments.model) if arguments.model else _tiny(Path(scratch))
-        config = json.loads((folder / "config.json").read_text())
-        rows = compete(folder, arguments)
-    speeds, per_cpu = (
-        {name: statistics.median(row["tokens"] / row[clock] for row in found) for name, found in rows.items()}
-        for clock in ("seconds", "cpu_seconds")
-    )
-    parameters = Shape.of(config).parameters
-    rate = statistics.median(row["matrix_rate"] for row in rows["ours"])
+        tiny = measured(_tiny(Path(scratch)), arguments)
+    found = measured(Path(arguments.model), arguments) if arguments.model else tiny
+    lengths = [min(sum(pair), MAX_LENGTH) for pair in draw_lengths(arguments.examples, arguments.seed)]
     return Result(
         metric="real tokens per second of an optimiser step",
-        value=round(speeds["ours"], 1),
+        value=found["tokens_per_second"]["ours"],
         unit="tokens/s",
         peer=f"trl {version('trl')} SFTTrainer, padding",
-        peer_value=round(speeds["trl_padded"], 1),
-        ratio=round(speeds["ours"] / speeds["trl_padded"], 2),
+        peer_value=found["tokens_per_second"]["trl_padded"],
+        ratio=found["padding_ratio"],
         packages=("torch", "transformers", "trl"),
         details={
-            "packing_peer": f"trl {version('trl')} SFTTrainer, packing (bfd)",
-            "packing_peer_value": round(speeds["trl_packed"], 1),
-            "packing_ratio": round(speeds["ours"] / speeds["trl_packed"], 2),
-            "tokens_per_cpu_second": {name: round(speed, 1) for name, speed in per_cpu.items()},
-            "cpu_ratio": round(per_cpu["ours"] / per_cpu["trl_padded"], 2),
-            "packing_cpu_ratio": round(per_cpu["ours"] / per_cpu["trl_packed"], 2),
-            "losses": {name: found[-1]["loss"] for name, found in rows.items()},
-            "peak_mib_each": {name: max(row["peak_mib"] for row in found) for name, found in rows.items()},
-            "matrix_product_gflops": round(rate / 1e9, 1),
-            "share_of_matrix_rate": round(6 * parameters * speeds["ours"] / rate, 3),
-            "parameters": parameters,
-            "examples": arguments.examples,
-            "tokens": rows["ours"][0]["tokens"],
+            **found,
+            **({"tiny": tiny} if arguments.model else {}),
+            "lengths": lengths,
+            "real_share_of_padded": round(sum(lengths) / (len(lengths) * max(lengths)), 2),
+            "expected_real_share": round(expected_share(arguments.examples), 2),
             "peer_batch": arguments.peer_batch,
             "rounds": arguments.rounds,
             "threads": arguments.threads,
         },
     )
+
+
+def expected_share(examples: int) -> float:
+    """Mean share of real tokens in a batch of so many examples that is padded to its longest, over many draws."""
+    draws = [[min(sum(pair), MAX_LENGTH) for pair in draw_lengths(examples, seed)] for seed in range(2000)]
+    return statistics.mean(sum(lengths) / (examples * max(lengths)) for lengths in draws)
+
+
+def measured(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """All contestants on one model: medians over the rounds."""
+    from training_jobs.model_size import Shape
+
+    config = json.loads((folder / "config.json").read_text())
+    rows = compete(folder, arguments)
+    speeds, per_cpu = (
+        {name: statistics.median(row["tokens"] / row[clock] for row in found) for name, found in rows.items()}
+        for clock in ("seconds", "cpu_seconds")
+    )
+    parameters = Shape.of(config).parameters
+    # Each round's share is of the rate measured next to it: processors of shared machines change their speed.
+    shares = [6 * parameters * row["tokens"] / row["seconds"] / row["matrix_rate"] for row in rows["ours"]]
+    return {
+        "parameters": parameters,
+        "tokens_per_second": _rounded(speeds),
+        "tokens_per_cpu_second": _rounded(per_cpu),
+        "padding_ratio": round(speeds["ours"] / speeds["trl_padded"], 2),
+        "packing_ratio": round(speeds["ours"] / speeds["trl_packed"], 2),
+        "packing_peer": f"trl {version('trl')} SFTTrainer, packing (bfd)",
+        "matrix_product_gflops": [round(row["matrix_rate"] / 1e9, 1) for row in rows["ours"]],
+        "share_of_matrix_rate": round(statistics.median(shares), 3),
+        "losses": {name: found[-1]["loss"] for name, found in rows.items()},
+        "peak_mib_each": {name: max(row["peak_mib"] for row in found) for name, found in rows.items()},
+        "seconds_each": {name: [round(row["seconds"], 2) for row in found] for name, found in rows.items()},
+    }
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 1) for name, value in values.items()}
 
 
 def _tiny(folder: Path) -> Path:
@@ -338,11 +365,11 @@ def _tiny(folder: Path) -> Path:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="", help="a Hugging Face folder; default: a tiny random Llama")
-    parser.add_argument("--examples", type=int, default=8, help="examples in the measured step")
+    parser.add_argument("--model", default="", help="a Hugging Face folder, to be measured after a tiny random Llama")
+    parser.add_argument("--examples", type=int, default=6, help="examples in the measured step")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=7, help="of the lengths")
-    parser.add_argument("--peer-batch", type=int, default=4, help="examples in one padded batch of the peer's")
+    parser.add_argument("--seed", type=int, default=8, help="of the lengths")
+    parser.add_argument("--peer-batch", type=int, default=8, help="most examples in one padded batch of the peer's")
     parser.add_argument("--micro-batch-tokens", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)

@@ -15,6 +15,7 @@ import structlog
 from services.shared.errors import Cancelled, FailedPrecondition, LimaError, Unavailable
 from services.shared.records import RunPhase, RunStatus
 from services.shared.settings import Settings
+from training_jobs.host import use_large_pages
 from training_jobs.run_folder import RunFolder
 from training_jobs.spec import TrainingSpec
 
@@ -34,6 +35,7 @@ def run(spec: TrainingSpec, settings: Settings) -> RunStatus:
         Cancelled: somebody asked the run to stop; its state is saved.
         LimaError: what else a person must mend; it is in the run's status too.
     """
+    use_large_pages()
     folder = RunFolder.open(spec.run, spec.output, settings)
     folder.claim(spec)
     if folder.is_complete():

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from services.shared.errors import Conflict, FailedPrecondition, NotFound
-from services.shared.records import MetricsRow, RunPhase, RunStatus
+from services.shared.records import MetricsRow, Response, RunPhase, RunStatus
 from services.shared.settings import Settings
 from training_jobs.spec import TrainingSpec
 from training_jobs.storage import Storage, locate
@@ -72,6 +72,20 @@ class RunFolder:
         except NotFound:
             return []
         return [MetricsRow.model_validate_json(line) for line in lines]
+
+    def answers(self, epoch: int = 0) -> list[Response]:
+        """What that epoch's checkpoint, or with 0 the last one that did, answered to dev prompts; maybe nothing."""
+        for number in (epoch,) if epoch else range(self._last_epoch(), 0, -1):
+            try:
+                lines = self.storage.get_bytes(self.key(answers_name(number))).splitlines()
+            except NotFound:
+                continue
+            return [Response.model_validate_json(line) for line in lines]
+        return []
+
+    def _last_epoch(self) -> int:
+        status = self.status()
+        return status.total_epochs if status is not None else 0
 
     def checkpoint_names(self) -> list[str]:
         """The complete ones, oldest first: "epoch-01", ..."""

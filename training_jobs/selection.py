@@ -34,6 +34,8 @@ class Selection(BaseModel):
     reason: str
     evidence: dict[str, float]
     time: datetime
+    # The version that it is registered as, "models/<name>/versions/<version>"; empty until it is.
+    model: str = ""
 
 
 def parse_window(text: str) -> tuple[int, int]:
@@ -119,6 +121,12 @@ def win_rates(results: Any) -> dict[str, float]:
             won[system] = won.get(system, 0.0) + wins + pair.ties / 2
             met[system] = met.get(system, 0) + count
     return {system: won[system] / count for system, count in met.items() if count}
+
+
+def recorded(run: RunFolder) -> Selection | None:
+    """The choice that was made before, here or by the judging service."""
+    found = run.read_json("selection.json")
+    return Selection.model_validate(found) if found is not None else None
 
 
 def record(run: RunFolder, selection: Selection) -> None:

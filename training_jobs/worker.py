@@ -22,7 +22,12 @@ from training_jobs.journal import Journal, restarted
 from training_jobs.loop import Loop, Plan, Stopped
 from training_jobs.materials import Materials
 from training_jobs.model import Trainee, load_model
-from training_jobs.planning import available_memory, read_config, refuse_what_cannot_fit
+from training_jobs.planning import (
+    available_memory,
+    read_config,
+    refuse_longer_than_context,
+    refuse_what_cannot_fit,
+)
 from training_jobs.run_folder import RunFolder, checkpoint_name, state_name
 from training_jobs.spec import TrainingSpec
 from training_jobs.store_sync import Uploader
@@ -167,7 +172,9 @@ def train(spec: TrainingSpec, settings: Settings, make_engine: MakeEngine) -> No
     run = RunFolder.open(spec.run, spec.output, settings)
     work = settings.state_dir.absolute() / "training" / "runs" / spec.run
     work.mkdir(parents=True, exist_ok=True)
-    refuse_what_cannot_fit(spec, read_config(spec, settings), available_memory(spec))
+    config = read_config(spec, settings)
+    refuse_longer_than_context(spec, config)
+    refuse_what_cannot_fit(spec, config, available_memory(spec))
     gathered = materials.gather(spec, settings)
     plan = Plan.of(spec, len(gathered.train.sequences))
     model = load_model(gathered.prepared, spec.recipe, spec.compute)

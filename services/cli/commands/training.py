@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.commands import training_choice
+from services.cli.commands.training_choice import Output, open_run
 from services.cli.help import with_examples
 from services.cli.output import JsonOption, emit, next_commands, progress, table
 
@@ -18,21 +20,10 @@ if TYPE_CHECKING:
     from training_jobs.run_folder import RunFolder
 
 app = typer.Typer(no_args_is_help=True)
+app.add_typer(training_choice.app)
 
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override one setting.")]
-Output = Annotated[str, typer.Option(help="Where runs lie, if not in the stack's store.")]
 SpecFile = Annotated[Path, typer.Argument(help="YAML or JSON file with the run's settings.")]
-
-
-def _open(run: str, output: str) -> RunFolder:
-    from services.cli.client import client_settings
-    from services.shared.errors import NotFound
-    from training_jobs.run_folder import RunFolder
-
-    folder = RunFolder.open(run, output, client_settings())
-    if folder.read_json("run.json") is None:
-        raise NotFound("run", run, remedy="lima train list shows the runs there are")
-    return folder
 
 
 @app.command(
@@ -166,7 +157,7 @@ def list_runs(output: Output = "", as_json: JsonOption = False) -> None:
     help=with_examples("Say how far a run is, its loss, and what it left.", "lima train status quickstart-tuned"),
 )
 def status(run: str, output: Output = "", as_json: JsonOption = False) -> None:
-    folder = _open(run, output)
+    folder = open_run(run, output)
     found = folder.status()
     value = found.model_dump(mode="json") if found else {"run": run, "phase": "Pending"}
     emit(value, as_json, lambda: _show(folder, found))
@@ -187,7 +178,7 @@ def logs(
     output: Output = "",
     as_json: JsonOption = False,
 ) -> None:
-    rows = _open(run, output).metrics()[-tail:]
+    rows = open_run(run, output).metrics()[-tail:]
     names = ["kind", "step", "epoch", "loss", "learning_rate", "gradient_norm", "tokens_per_second", "perplexity"]
     shown = [
         [f"{value:.3g}" if isinstance(value := getattr(row, name), float) else value for name in names] for row in rows
@@ -202,46 +193,10 @@ def logs(
     ),
 )
 def cancel(run: str, output: Output = "", as_json: JsonOption = False) -> None:
-    folder = _open(run, output)
+    folder = open_run(run, output)
     folder.ask_to_stop("cancel")
     emit({"run": run, "asked": "cancel"}, as_json, lambda: print(f"run {run} stops after its current step"))
     next_commands(f"lima train status {run}")
-
-
-@app.command(
-    short_help="Choose a run's checkpoint and record why",
-    help=with_examples(
-        "Choose the checkpoint to serve, between epochs 5 and 10 unless said otherwise, and record the evidence.",
-        "lima train select quickstart-tuned --metric perplexity",
-        "lima train select quickstart-tuned --epoch 7 --note 'read 50 answers side by side'",
-        "lima train select quickstart-tuned --study studies/dev-epochs    by a judge study",
-    ),
-)
-def select(
-    run: str,
-    metric: Annotated[str, typer.Option(help="perplexity, loss or training_loss: the lowest wins.")] = "",
-    epoch: Annotated[int, typer.Option(min=0, help="Chosen by people.")] = 0,
-    study: Annotated[str, typer.Option(help="A study whose systems are this run's epochs.")] = "",
-    note: Annotated[str, typer.Option(help="Why, in words; recorded.")] = "",
-    window: Annotated[str, typer.Option(help="First and last epoch to choose from.")] = "5-10",
-    output: Output = "",
-    as_json: JsonOption = False,
-) -> None:
-    from training_jobs import selection
-
-    folder = _open(run, output)
-    first, last = selection.parse_window(window)
-    if study:
-        from services.cli.client import client_settings
-
-        chosen = selection.by_study(folder, study, (first, last), client_settings())
-    elif epoch:
-        chosen = selection.by_people(folder, epoch, note)
-    else:
-        chosen = selection.by_metric(folder, metric or "perplexity", (first, last))
-    selection.record(folder, chosen)
-    emit(chosen.model_dump(mode="json"), as_json, lambda: print(f"{chosen.checkpoint}: {chosen.reason}"))
-    next_commands(f"lima models register NAME --checkpoint runs/{run}/{chosen.checkpoint}")
 
 
 def _show(folder: RunFolder, status: RunStatus | None) -> None:
