@@ -114,7 +114,18 @@ def show(candidate: Candidate) -> None:
     for name in candidate.near_duplicates[:3]:
         print(f"  ~ like {name.rpartition('/')[2]}")
     for review in candidate.reviews:
-        print(f"  ✓ {review.reviewer} decided {review.decision}: {review.reason}")
+        decided = decision_name(review.decision)
+        print(f"  ✓ {review.reviewer}: {decided}{f', {review.reason}' if review.reason else ''}")
+
+
+def decision_name(decision: Any) -> str:
+    """
+    >>> decision_name(2)
+    'reject'
+    """
+    from lima.curation.v1.review_pb2 import Decision
+
+    return Decision.Name(decision).removeprefix("DECISION_").lower()
 
 
 def edit(messages: Any) -> list[Message]:

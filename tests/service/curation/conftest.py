@@ -33,6 +33,7 @@ SAMPLES = Path(__file__).parents[3] / "experiments" / "sample_corpora"
 class Client:
     channel: grpc.aio.Channel
     store: ObjectStore
+    address: str
 
     def __post_init__(self) -> None:
         self.curation: Any = CurationServiceStub(self.channel)
@@ -65,4 +66,4 @@ def curation_settings(settings: Settings) -> CurationSettings:
 @pytest.fixture
 async def client(curation_settings: CurationSettings, object_store: ObjectStore) -> AsyncIterator[Client]:
     async with running_curation(curation_settings) as server, connect(server.address, TOKEN) as channel:
-        yield Client(channel, object_store)
+        yield Client(channel, object_store, server.address)
