@@ -122,13 +122,13 @@ class CallLog:
 
         def work(connection: sa.Connection) -> None:
             if fresh:
-                connection.execute(insert_new(connection, t.calls, list(fresh.values())))
+                connection.execute(insert_new(connection, t.calls), list(fresh.values()))
             if rows:
                 add_verdicts(connection, self._study, rows)
             if calls:
                 ledger = t.ledger.c
                 mine = (ledger.study == self._study) & (ledger.judge == self._judge)
-                connection.execute(insert_new(connection, t.ledger, [{"study": self._study, "judge": self._judge}]))
+                connection.execute(insert_new(connection, t.ledger), {"study": self._study, "judge": self._judge})
                 added = {name: ledger[name] + count for name, count in used.items()}
                 connection.execute(t.ledger.update().where(mine).values(added))
 

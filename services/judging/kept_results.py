@@ -128,7 +128,7 @@ class KeptResults:
         }
 
         def work(connection: sa.Connection) -> None:
-            connection.execute(insert_new(connection, t.results, [{"study": study, **values}]))
+            connection.execute(insert_new(connection, t.results), {"study": study, **values})
             connection.execute(t.results.update().where(t.results.c.study == study).values(values))
 
         try:

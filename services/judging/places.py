@@ -19,30 +19,53 @@ from services.shared.errors import Conflict
 Place = dict[str, Any]
 
 
+_S, _V, _I = t.slots.c, t.verdicts.c, t.items.c
+_STUDY, _ANNOTATOR = _S.study == sa.bindparam("of"), sa.bindparam("who", type_=sa.String)
+_SEEN = sa.select(_V.item).where(_V.study == sa.bindparam("of"), _V.judge == _ANNOTATOR)
+
+
+_LEASED = {
+    "state": "leased",
+    "annotator": _ANNOTATOR,
+    "lease": sa.bindparam("token", type_=sa.String),
+    "expires": sa.bindparam("until", type_=sa.Float),
+}
+
+
+def _take(*free: sa.ColumnElement[bool]) -> sa.UpdateBase:
+    """Choose a place and lease it, in one statement."""
+    chosen = sa.select(_S.id).where(_STUDY, *free, _S.item.not_in(_SEEN)).order_by(_S.id).limit(1)
+    place = chosen.with_for_update(skip_locked=True).scalar_subquery()
+    return t.slots.update().where(_S.id == place).values(_LEASED).returning(*t.slots.c)
+
+
+# Statements of every item that anybody judges: to make one takes longer than to run it.
+_TAKE_OPEN = _take(_S.state == "open")
+_TAKE_LAPSED = _take(_S.state == "leased", _S.expires < sa.bindparam("now", type_=sa.Float))
+_HELD = sa.select(t.slots).where(_STUDY, _S.annotator == _ANNOTATOR, _S.state == "leased").order_by(_S.id).limit(1)
+_OWNED = (
+    sa.select(t.slots, _I.prompt_id, _I.sample, _I.turn, _I.systems, _I.gold)
+    .join(t.items, _I.id == _S.item)
+    .where(_S.item == sa.bindparam("item"), _S.lease == sa.bindparam("lease"), _S.annotator == _ANNOTATOR)
+    .with_for_update(of=t.slots)
+)
+_SETTLE = t.slots.update().where(_S.id == sa.bindparam("place")).values(state="done")
+_RENEW = t.slots.update().where(_S.id == sa.bindparam("place")).values(_LEASED).returning(*t.slots.c)
+
+
 def held(connection: sa.Connection, study: str, annotator: str) -> Place | None:
     """The place that a person holds; their lease may have run out, but nobody else took it."""
-    s = t.slots.c
-    mine = (s.study == study) & (s.annotator == annotator) & (s.state == "leased")
-    return _first(connection, sa.select(t.slots).where(mine).order_by(s.id).limit(1))
+    return _first(connection, _HELD, of=study, who=annotator)
 
 
 def take_open(connection: sa.Connection, spec: StudySpec, annotator: str) -> Place | None:
     """Lease the next place that nobody holds. A row that another transaction is about to take is passed over."""
-    s = t.slots.c
-    free = sa.select(s.id).where(s.study == spec.name, s.state == "open", s.item.not_in(_judged_by(spec, annotator)))
-    return _take(connection, spec, annotator, free.order_by(s.id))
+    return _first(connection, _TAKE_OPEN, of=spec.name, **_lease(spec, annotator))
 
 
 def take_lapsed(connection: sa.Connection, spec: StudySpec, annotator: str) -> Place | None:
     """Lease a place whose holder let the lease run out."""
-    s = t.slots.c
-    free = sa.select(s.id).where(
-        s.study == spec.name,
-        s.state == "leased",
-        s.expires < time.time(),
-        s.item.not_in(_judged_by(spec, annotator)),
-    )
-    return _take(connection, spec, annotator, free)
+    return _first(connection, _TAKE_LAPSED, of=spec.name, now=time.time(), **_lease(spec, annotator))
 
 
 def take_gold(connection: sa.Connection, spec: StudySpec, annotator: str, item: str = "") -> Place | None:
@@ -57,29 +80,23 @@ def take_gold(connection: sa.Connection, spec: StudySpec, annotator: str, item: 
     found = (connection.execute(unseen.where(i.id == item) if item else unseen)).first()
     if found is None:
         return None
-    new = {"study": spec.name, "item": found.id, "first_on_a": found.first_on_a, **_lease(spec, annotator)}
-    return _first(connection, t.slots.insert().values(new).returning(*t.slots.c))
+    new = {"study": spec.name, "item": found.id, "first_on_a": found.first_on_a, **_LEASED}
+    return _first(connection, t.slots.insert().values(new).returning(*t.slots.c), **_lease(spec, annotator))
 
 
 def renew(connection: sa.Connection, spec: StudySpec, place: Place, annotator: str) -> Place:
     """Lease a place to somebody. Who holds it keeps the lease, so that a second window does not end the first's."""
-    values = _lease(spec, annotator)
+    lease = _lease(spec, annotator)
     if place["state"] == "leased" and place["annotator"] == annotator and place["lease"]:
-        values["lease"] = place["lease"]
-    connection.execute(t.slots.update().where(t.slots.c.id == place["id"]).values(values))
-    return {**place, **values}
+        lease["token"] = place["lease"]
+    renewed = _first(connection, _RENEW, place=place["id"], **lease)
+    assert renewed is not None
+    return renewed
 
 
 def owned(connection: sa.Connection, item: str, lease: str, annotator: str) -> Place:
     """The place under this lease, with where its item stands. Raises Conflict where there is none."""
-    s, i = t.slots.c, t.items.c
-    query = (
-        sa.select(t.slots, i.prompt_id, i.sample, i.turn, i.systems, i.gold)
-        .join(t.items, i.id == s.item)
-        .where(s.item == item, s.lease == lease, s.annotator == annotator)
-        .with_for_update(of=t.slots)
-    )
-    place = _first(connection, query) if lease else None
+    place = _first(connection, _OWNED, item=item, lease=lease, who=annotator) if lease else None
     if place is None:
         raise Conflict(
             f"{annotator} does not hold this item",
@@ -90,7 +107,7 @@ def owned(connection: sa.Connection, item: str, lease: str, annotator: str) -> P
 
 def settle(connection: sa.Connection, place: Place) -> None:
     """The place has its verdict."""
-    connection.execute(t.slots.update().where(t.slots.c.id == place["id"]).values(state="done"))
+    connection.execute(_SETTLE, {"place": place["id"]})
 
 
 def give_up(connection: sa.Connection, place: Place) -> None:
@@ -119,18 +136,11 @@ def open_items(connection: sa.Connection, study: str, limit: int) -> int:
     return int((connection.execute(sa.select(sa.func.count()).select_from(found))).scalar_one())
 
 
-def _take(connection: sa.Connection, spec: StudySpec, annotator: str, free: sa.Select[Any]) -> Place | None:
-    chosen = free.limit(1).with_for_update(skip_locked=True).scalar_subquery()
-    taken = t.slots.update().where(t.slots.c.id == chosen).values(_lease(spec, annotator)).returning(*t.slots.c)
-    return _first(connection, taken)
-
-
 def _lease(spec: StudySpec, annotator: str) -> dict[str, Any]:
     return {
-        "state": "leased",
-        "annotator": annotator,
-        "lease": secrets.token_urlsafe(24),
-        "expires": time.time() + spec.human.lease_seconds,
+        "who": annotator,
+        "token": secrets.token_urlsafe(24),
+        "until": time.time() + spec.human.lease_seconds,
     }
 
 
@@ -139,6 +149,6 @@ def _judged_by(spec: StudySpec, annotator: str) -> sa.Select[Any]:
     return sa.select(v.item).where(v.study == spec.name, v.judge == annotator)
 
 
-def _first(connection: sa.Connection, query: Any) -> Place | None:
-    row = (connection.execute(query)).mappings().first()
+def _first(connection: sa.Connection, query: Any, **values: Any) -> Place | None:
+    row = connection.execute(query, values).mappings().first()
     return None if row is None else dict(row)

@@ -18,7 +18,6 @@ from services.judging import tables as t
 
 # A person's pace is the median of so many verdicts.
 RECENT = 99
-_BATCH = 500
 _STATES = ("ok", "unparsable", "failed", "skipped")
 
 
@@ -66,17 +65,33 @@ _COUNTS = ("ok", "unparsable", "failed", "skipped", "gold", "gold_right", "gold_
 _FIELDS = ("judge", "kind", *_COUNTS, "recent_seconds")
 
 
+_C, _V = t.tallies.c, t.verdicts.c
+_COUNTED = (_V.judge, _V.kind, _V.state, _V.gold_correct, _V.seconds, _V.item)
+_OF_STUDY = _C.study == sa.bindparam("of")
+_WHOSE = _OF_STUDY & (_C.judge == sa.bindparam("by")) & (_C.kind == sa.bindparam("of_kind"))
+_SELECTED = [_C[name] for name in _FIELDS]
+# Statements of every verdict: to make one takes longer than to run it.
+_ALL = sa.select(*_SELECTED).where(_OF_STUDY).order_by(_C.judge, _C.kind)
+_ONE = sa.select(*_SELECTED).where(_WHOSE)
+_RECENT = sa.select(_C.recent_seconds).where(_WHOSE).with_for_update()
+_CHANGE = (
+    t.tallies.update()
+    .where(_WHOSE)
+    .values(
+        **{name: _C[name] + sa.bindparam(f"{name}_by", type_=sa.Integer) for name in _COUNTS},
+        recent_seconds=sa.bindparam("recent", type_=sa.JSON),
+    )
+    .returning(*_SELECTED)
+)
+
+
 def tallies(connection: sa.Connection, study: str) -> list[Tally]:
     """Those of every judge that has said anything, by name."""
-    c = t.tallies.c
-    query = sa.select(*(c[name] for name in _FIELDS)).where(c.study == study).order_by(c.judge, c.kind)
-    return [Tally(*row) for row in connection.execute(query)]
+    return [Tally(*row) for row in connection.execute(_ALL, {"of": study})]
 
 
 def tally(connection: sa.Connection, study: str, judge: str, kind: str) -> Tally:
-    c = t.tallies.c
-    query = sa.select(*(c[name] for name in _FIELDS)).where(c.study == study, c.judge == judge, c.kind == kind)
-    row = (connection.execute(query)).first()
+    row = connection.execute(_ONE, {"of": study, "by": judge, "of_kind": kind}).first()
     return Tally(judge, kind) if row is None else Tally(*row)
 
 
@@ -89,10 +104,10 @@ def add_verdicts(
         rows: as `rows.verdict_row` makes them.
         skipped_gold: items among those of the rows that are gold and were skipped.
     """
-    added: list[Any] = []
-    for start in range(0, len(rows), _BATCH):
-        statement = insert_new(connection, t.verdicts, rows[start : start + _BATCH]).returning(*_counted())
-        added += (connection.execute(statement)).all()
+    if not rows:
+        return Added(0, [])
+    statement = insert_new(connection, t.verdicts).returning(*_COUNTED)
+    added = connection.execute(statement, rows).all()
     return Added(len(added), _count(connection, study, added, 1, skipped_gold))
 
 
@@ -100,14 +115,9 @@ def remove_verdicts(
     connection: sa.Connection, study: str, where: sa.ColumnElement[bool], *, skipped_gold: Collection[str] = ()
 ) -> None:
     """Take back the verdicts of a study that `where` chooses."""
-    gone = t.verdicts.delete().where(t.verdicts.c.study == study, where).returning(*_counted())
+    gone = t.verdicts.delete().where(t.verdicts.c.study == study, where).returning(*_COUNTED)
     removed = (connection.execute(gone)).all()
     _count(connection, study, removed, -1, skipped_gold)
-
-
-def _counted() -> list[Any]:
-    v = t.verdicts.c
-    return [v.judge, v.kind, v.state, v.gold_correct, v.seconds, v.item]
 
 
 def _count(
@@ -120,44 +130,32 @@ def _count(
     # Always in the same order: two transactions that count several judges must not wait for each other.
     for judge, kind in sorted(by_judge):
         own = by_judge[judge, kind]
-        change = {state: sign * sum(verdict.state == state for verdict in own) for state in _STATES}
-        change["gold"] = sign * sum(verdict.gold_correct is not None for verdict in own)
-        change["gold_right"] = sign * sum(bool(verdict.gold_correct) for verdict in own)
-        change["gold_skipped"] = sign * sum(verdict.item in skipped_gold for verdict in own)
-        change["changes"] = len(own)
+        change = {f"{state}_by": sign * sum(verdict.state == state for verdict in own) for state in _STATES}
+        change["gold_by"] = sign * sum(verdict.gold_correct is not None for verdict in own)
+        change["gold_right_by"] = sign * sum(bool(verdict.gold_correct) for verdict in own)
+        change["gold_skipped_by"] = sign * sum(verdict.item in skipped_gold for verdict in own)
+        change["changes_by"] = len(own)
         seconds = [float(verdict.seconds) for verdict in own if verdict.state == "ok"] if kind == "human" else []
-        counts = _add(connection, study, judge, kind, {name: by for name, by in change.items() if by}, seconds, sign)
-        changed.append(counts)
+        changed.append(_add(connection, {"of": study, "by": judge, "of_kind": kind}, change, seconds, sign))
     return changed
 
 
 def _add(
-    connection: sa.Connection,
-    study: str,
-    judge: str,
-    kind: str,
-    change: dict[str, int],
-    seconds: list[float],
-    sign: int,
+    connection: sa.Connection, whose: dict[str, str], change: dict[str, int], seconds: list[float], sign: int
 ) -> Tally:
-    c = t.tallies.c
-    mine = (c.study == study) & (c.judge == judge) & (c.kind == kind)
-    found = sa.select(c.recent_seconds).where(mine).with_for_update()
-    row = (connection.execute(found)).first()
+    row = connection.execute(_RECENT, whose).first()
     if row is None:
         # Another transaction may make the row at the same time: then this one waits for it here.
-        new = {"study": study, "judge": judge, "kind": kind, "recent_seconds": []}
-        connection.execute(insert_new(connection, t.tallies, [new]))
-        row = (connection.execute(found)).one()
-    values: dict[str, Any] = {name: c[name] + by for name, by in change.items()}
+        new = {"study": whose["of"], "judge": whose["by"], "kind": whose["of_kind"], "recent_seconds": []}
+        connection.execute(insert_new(connection, t.tallies), new)
+        row = connection.execute(_RECENT, whose).one()
+    recent = list(row.recent_seconds)
     if seconds:
-        recent = list(row.recent_seconds)
-        values["recent_seconds"] = (recent + seconds)[-RECENT:] if sign > 0 else recent[: -len(seconds)]
-    counted = t.tallies.update().where(mine).values(values).returning(*(c[name] for name in _FIELDS))
-    return Tally(*(connection.execute(counted)).one())
+        recent = (recent + seconds)[-RECENT:] if sign > 0 else recent[: -len(seconds)]
+    return Tally(*connection.execute(_CHANGE, {**whose, **change, "recent": recent}).one())
 
 
-def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> Any:
+def insert_new(connection: sa.Connection, table: sa.Table) -> Any:
     """An insert that leaves out rows whose unique key is taken; both databases have it, under one name."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table).values(list(rows)).on_conflict_do_nothing()
+    return dialect.insert(table).on_conflict_do_nothing()
