@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from services.curation.pool import CANDIDATES, FUNNEL, PartTask, part_size, read_part
-from services.shared.errors import LimaError
+from services.shared.errors import LimaError, Unavailable
 
 # Ray lowers the priority of its workers, which starves them on a busy machine; and it reports its use to its makers.
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+START_ATTEMPTS = 2
 
 
 def read_remotely(task: PartTask) -> tuple[bytes, bytes]:
@@ -63,10 +64,19 @@ def _join() -> None:
         return
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False)
-    else:
-        ray.init(address="local", include_dashboard=False, log_to_driver=False)
+    address = os.environ.get("RAY_ADDRESS", "")
+    options: dict[str, Any] = {} if address else {"address": "local", "include_dashboard": False}
+    for attempt in range(START_ATTEMPTS):
+        try:
+            ray.init(log_to_driver=False, **options)
+            return
+        except Exception as error:  # Ray raises bare exceptions, mostly that a part of it was too slow to start
+            ray.shutdown()
+            if attempt + 1 == START_ATTEMPTS:
+                raise Unavailable(
+                    f"Ray {f'at {address} cannot be joined' if address else 'did not start'}: {error}",
+                    remedy="Read /tmp/ray/session_latest/logs, or set LIMA_CURATION_RUNNER=local.",
+                ) from error
 
 
 def _keep(folder: Path, candidates: bytes, funnel: bytes) -> None:
