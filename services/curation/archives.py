@@ -85,7 +85,8 @@ def extract_7z(
         shutil.rmtree(folder, ignore_errors=True)
         lines = done.stderr.strip().splitlines()
         raise _damaged(name, 0, lines[-1] if lines else f"the decoder ended with {done.returncode}")
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    # A link in an archive may point at any file of this machine.
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def compress_zst(source: Path, target: Path) -> None:

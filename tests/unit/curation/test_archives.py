@@ -69,6 +69,25 @@ def test_a_7z_archive_gives_its_xml_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "cut").exists()
 
 
+@pytest.mark.parametrize("target", ["../secret", "Users.xml"])
+def test_a_link_in_a_7z_archive_is_not_followed(tmp_path: Path, target: str) -> None:
+    (tmp_path / "secret").write_text("not for you")
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "Users.xml").write_text("<users></users>")
+    link = tmp_path / "files" / "Posts.xml"
+    link.symlink_to(target)
+    archive = tmp_path / "coffee.7z"
+    with py7zr.SevenZipFile(archive, "w") as made:
+        made.write(tmp_path / "files" / "Users.xml", "Users.xml")
+        made.write(link, "Posts.xml")
+    if target == "../secret":
+        with pytest.raises(ArchiveDamaged):
+            extract_7z(archive, archive.name, tmp_path / "out", 1 << 20)
+    else:
+        found = extract_7z(archive, archive.name, tmp_path / "out", 1 << 20)
+        assert [path.name for path in found] == ["Users.xml"]
+
+
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../b", "..\\x", "C:/x", ""])
 def test_members_stay_below_their_folder(name: str) -> None:
     assert not safe_member(name)
