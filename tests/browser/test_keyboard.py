@@ -20,6 +20,16 @@ from tests.service.console.fake_openai import SLOWLY
 from tests.service.console.stack import Stack
 
 
+def tab_to(page: Page, selector: str, backwards: bool = False) -> None:
+    """Moves the focus there, stop by stop."""
+    page.wait_for_load_state()
+    for _ in range(40):
+        if page.locator(f"{selector}:focus").count():
+            return
+        page.keyboard.press("Shift+Tab" if backwards else "Tab")
+    raise AssertionError(f"{selector} is no stop of the focus")
+
+
 def press(page: Page, *keys: str) -> None:
     """Keys, once the page's scripts listen."""
     page.wait_for_load_state()
@@ -56,10 +66,7 @@ def test_sign_in(visit: Visit, stack: Stack) -> None:
     page.context.clear_cookies()
     page.goto(stack.url + "/runs")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    for _ in range(10):
-        press(page, "Tab")
-        if page.evaluate("document.activeElement.id") == "name":
-            break
+    tab_to(page, "#name")
     page.keyboard.type("Ann")
     press(page, "Tab")
     page.keyboard.type(TOKEN)
@@ -121,6 +128,27 @@ def test_review_by_editing(visit: Visit, stack: Stack, queue: str) -> None:
     assert edited.reviews[0].messages[0].content.startswith("123eu ")
 
 
+def test_a_table_of_candidates(visit: Visit, stack: Stack, queue: str) -> None:
+    page = visit(Role.ANNOTATOR)
+    page.goto(f"{stack.url}/review/{queue}/table")
+    rows, ticked = page.locator("[data-tickable]"), page.locator("[data-tickable]:checked")
+    press(page, "a")
+    expect(ticked).to_have_count(rows.count())
+    press(page, "a")
+    expect(ticked).to_have_count(0)
+    press(page, "j", "x", "j", "j", "x")
+    expect(ticked).to_have_count(2)
+    assert page.locator("[data-all]").evaluate("box => box.indeterminate")
+    names = [value.split(" ")[0] for value in ticked.evaluate_all("boxes => boxes.map(box => box.value)")]
+    press(page, "1")
+    expect(rows).to_have_count(10)
+    assert sorted(one.name.rpartition("/")[2] for one in accepted(stack, queue)) == sorted(names)
+    press(page, "a", "2")
+    expect(page.get_by_text("Nothing matches.")).to_be_visible()
+    progress = stack.review.GetReviewProgress(review_pb2.GetReviewProgressRequest(parent=f"queues/{queue}"))
+    assert (progress.accepted, progress.rejected) == (2, 10)
+
+
 def test_annotate(visit: Visit, stack: Stack, task: str) -> None:
     page = visit(Role.ANNOTATOR)
     page.goto(task)
@@ -162,7 +190,7 @@ def test_author(visit: Visit, stack: Stack, scene: Scene) -> None:
     page.goto(stack.url + "/author")
     press(page, "n")
     page.wait_for_url("**/author/d/*")
-    page.locator("textarea").first.focus()
+    tab_to(page, "textarea")
     page.keyboard.type("How do I sharpen a knife?")
     press(page, "Tab")
     page.keyboard.type("Good question. Use a whetstone, at 20 degrees.")
@@ -172,7 +200,8 @@ def test_author(visit: Visit, stack: Stack, scene: Scene) -> None:
     expect(page.get_by_text("How do I sharpen a knife?")).to_be_visible()
 
 
-def test_studies(visit: Visit, stack: Stack, task: str) -> None:
+def test_studies(visit: Visit, stack: Stack, scene: Scene) -> None:
+    seeding.study(stack, "a-first-one", study_pb2.PROTOCOL_PAIRWISE, 1)
     page = visit(Role.VIEWER)
     page.goto(stack.url + "/studies")
     press(page, "j", "Enter")
@@ -197,9 +226,9 @@ def test_runs(visit: Visit, stack: Stack, scene: Scene) -> None:
 def test_chat(visit: Visit, stack: Stack, scene: Scene) -> None:
     page = visit(Role.OPERATOR)
     page.goto(stack.url + "/chat")
-    page.locator("#model-b").focus()
+    tab_to(page, "#model-b", backwards=True)
     page.keyboard.type("outside-too")
-    page.locator("#say").focus()
+    tab_to(page, "#say")
     page.keyboard.type("Hello there")
     press(page, "Enter")
     expect(page.get_by_text("You said: Hello there")).to_have_count(2)
@@ -208,6 +237,9 @@ def test_chat(visit: Visit, stack: Stack, scene: Scene) -> None:
     expect(page.locator(".bubble").last).to_contain_text("One word")
     press(page, "Escape")
     expect(page.get_by_text("Stopped.")).to_have_count(2)
+    # Coming back finds what was said.
+    page.reload()
+    expect(page.get_by_text("You said: Hello there")).to_have_count(2)
     press(page, "Escape", "g")
     page.wait_for_url("**/annotate/*")
     expect(page.get_by_role("heading", name="Answer A")).to_be_visible()
@@ -234,7 +266,7 @@ def test_the_shortcuts_are_shown_and_can_be_switched_off(visit: Visit, stack: St
     expect(dialog).to_be_visible()
     for meaning in ("Accept", "Reject", "Skip", "Edit", "Undo"):
         expect(dialog.locator("dd", has_text=meaning).first).to_be_visible()
-    page.locator("#keys-on").focus()
+    tab_to(page, "#keys-on")
     press(page, "Space", "Escape", "1")
     page.wait_for_timeout(300)
     assert page.url == here

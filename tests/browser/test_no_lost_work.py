@@ -11,7 +11,7 @@ from lima.judging.v1 import judging_pb2, study_pb2
 from services.console.sessions import Role
 from services.console.tasks import code_of
 from tests.browser.conftest import Visit
-from tests.browser.scene import Scene
+from tests.browser.scene import Scene, come_in
 from tests.service.console import seeding
 from tests.service.console.stack import Stack
 
@@ -122,6 +122,57 @@ def test_a_draft_survives_its_tab(visit: Visit, stack: Stack, scene: Scene) -> N
     page.goto(stack.url + "/author")
     page.reload()
     expect(page.get_by_text("Written and left at once")).to_be_visible()
+
+
+def test_a_draft_written_without_a_connection_survives_its_tab(visit: Visit, stack: Stack, scene: Scene) -> None:
+    page = visit(Role.ANNOTATOR)
+    page.goto(stack.url + "/author")
+    page.keyboard.press("n")
+    page.wait_for_url("**/author/d/*")
+    page.wait_for_load_state()
+    here = page.url
+    page.context.set_offline(True)
+    page.locator("textarea").first.fill("Written on a train")
+    page.keyboard.press("Escape")
+    page.keyboard.press("t")
+    page.locator("textarea").nth(2).fill("And a third turn")
+    expect(page.locator("[data-saved-state]")).to_have_text("Not saved yet")
+    page.close()
+    context = page.context
+    context.set_offline(False)
+    again = context.new_page()
+    again.goto(here)
+    expect(again.locator("#notice")).to_contain_text("Your unfinished text")
+    expect(again.locator("textarea").nth(2)).to_have_value("And a third turn")
+    expect(again.locator("[data-saved-state]")).to_have_text("Saved")
+    again.reload()
+    expect(again.locator("textarea").first).to_have_value("Written on a train")
+    expect(again.locator("#notice")).to_be_empty()
+
+
+def test_what_one_person_left_is_not_sent_by_the_next(
+    visit: Visit, stack: Stack, study: study_pb2.Study, task: str
+) -> None:
+    page = visit(Role.ANNOTATOR)
+    page.goto(task)
+    cookies = page.context.cookies()
+    page.keyboard.press("1")
+    page.context.set_offline(True)
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("nothing is lost")
+    page.close()
+    context = page.context
+    context.set_offline(False)
+    context.clear_cookies()
+    other = come_in(context, stack, "somebody-else", Role.ANNOTATOR)
+    other.wait_for_load_state("networkidle")
+    expect(other.locator("#notice")).to_be_empty()
+    assert verdicts(stack, study) == []
+    context.clear_cookies()
+    context.add_cookies(cookies)  # type: ignore[arg-type]
+    other.goto(stack.url)
+    expect(other.locator("#notice")).to_contain_text("has been saved")
+    assert [one.judge for one in verdicts(stack, study)] == ["some-annotator"]
 
 
 def test_signed_out_in_the_middle(visit: Visit, stack: Stack, study: study_pb2.Study, task: str) -> None:

@@ -52,7 +52,6 @@ function append(role) {
 
 function later() {
   count();
-restore();
   keep();
   state.textContent = form.dataset.unsaved;
   saveIn(PAUSE);
