@@ -10,19 +10,21 @@ import asyncio
 import json
 import statistics
 import time
-from typing import Any
+from collections.abc import Awaitable, Iterable
 
 import httpx
 
 from benchmarks.harness import Result, main
 from benchmarks.serving_stack import TOKEN, ServingStack, prompts, serving_stack, versions
 
+ENGINE = "torch"
+
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pairs", type=int, default=40, help="requests each way for the first token")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds each way for throughput")
+    parser.add_argument("--pairs", type=int, default=100, help="requests each way for the first token")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds each way for throughput")
     parser.add_argument("--requests", type=int, default=16)
-    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=48)
 
 
 def run(arguments: argparse.Namespace) -> Result:
@@ -30,30 +32,16 @@ def run(arguments: argparse.Namespace) -> Result:
 
 
 async def _run(arguments: argparse.Namespace) -> Result:
-    async with (
-        serving_stack() as stack,
-        httpx.AsyncClient(
-            base_url=stack.replica_url, headers={"authorization": f"Bearer {TOKEN}"}, timeout=600
-        ) as client,
-    ):
-        text = prompts(1)[0]
-        await _through_front(stack, text, 2)
-        first = [
-            (await _through_front(stack, text, 2), await _direct(client, stack, text, 2))
-            for _ in range(arguments.pairs)
-        ]
-        texts = prompts(arguments.requests)
-        totals = [
-            (
-                await _seconds_for_all(_through_front(stack, text, arguments.tokens) for text in texts),
-                await _seconds_for_all(_direct(client, stack, text, arguments.tokens) for text in texts),
-            )
-            for _ in range(arguments.rounds)
-        ]
+    async with serving_stack() as stack:
+        route = await stack.load(ENGINE)
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(base_url=f"{stack.replica_url}{route}", headers=headers, timeout=600) as client:
+            first = await _first_tokens(stack, client, arguments.pairs)
+            totals = await _totals(stack, client, arguments)
     ours, theirs = (statistics.median(column) * 1000 for column in zip(*first, strict=True))
     front, direct = (statistics.median(column) for column in zip(*totals, strict=True))
     return Result(
-        metric="time to first token, p50",
+        metric="time to first token, p50, of a request alone",
         value=round(ours, 2),
         unit="ms",
         peer="the same replica called directly over HTTP",
@@ -62,14 +50,42 @@ async def _run(arguments: argparse.Namespace) -> Result:
         packages=versions(),
         details={
             "added_ms_p50": round(statistics.median(a - b for a, b in first) * 1000, 2),
-            "seconds_for_all_requests": {"front": round(front, 2), "direct": round(direct, 2)},
+            "seconds_for_all_requests": {"front": round(front, 3), "direct": round(direct, 3)},
             "throughput_lost_percent": round((front / direct - 1) * 100, 1),
+            "rounds": [[round(seconds, 3) for seconds in pair] for pair in totals],
             "pairs": arguments.pairs,
+            "requests_at_once": arguments.requests,
+            "tokens_per_request": arguments.tokens,
         },
     )
 
 
-async def _seconds_for_all(calls: Any) -> float:
+async def _first_tokens(stack: ServingStack, client: httpx.AsyncClient, pairs: int) -> list[tuple[float, float]]:
+    """Seconds to the first token through the front and directly, of one request after the other."""
+    text = prompts(1)[0]
+    await _through_front(stack, text, 2)
+    await _direct(client, text, 2)
+    return [(await _through_front(stack, text, 2), await _direct(client, text, 2)) for _ in range(pairs)]
+
+
+async def _totals(
+    stack: ServingStack, client: httpx.AsyncClient, arguments: argparse.Namespace
+) -> list[tuple[float, float]]:
+    """Seconds until all concurrent streams have ended, each way; who goes first alternates."""
+    totals = []
+    for series in range(0, 2 * arguments.rounds, 2):
+        mine, theirs = prompts(arguments.requests, series), prompts(arguments.requests, series + 1)
+        front = [_through_front(stack, text, arguments.tokens) for text in mine]
+        direct = [_direct(client, text, arguments.tokens) for text in theirs]
+        if series % 4:
+            late = await _seconds_for_all(direct)
+            totals.append((await _seconds_for_all(front), late))
+        else:
+            totals.append((await _seconds_for_all(front), await _seconds_for_all(direct)))
+    return totals
+
+
+async def _seconds_for_all(calls: Iterable[Awaitable[float]]) -> float:
     """Seconds until all are answered."""
     begin = time.perf_counter()
     await asyncio.gather(*calls)
@@ -81,20 +97,20 @@ async def _through_front(stack: ServingStack, text: str, tokens: int) -> float:
     from lima.inference.v1 import inference_pb2, inference_pb2_grpc, sampling_pb2
 
     sampling = sampling_pb2.Sampling(temperature=0, repetition_penalty=1, max_tokens=tokens)
-    request = inference_pb2.StreamGenerateRequest(model="model", prompt=text, sampling=sampling)
+    request = inference_pb2.StreamGenerateRequest(model=ENGINE, prompt=text, sampling=sampling)
     begin = time.perf_counter()
     first = None
-    async for piece in inference_pb2_grpc.InferenceServiceStub(stack.channel).StreamGenerate(request):
+    async for piece in inference_pb2_grpc.InferenceServiceStub(stack.channel).StreamGenerate(request, timeout=600):
         if first is None and piece.text:
             first = time.perf_counter() - begin
     return first or time.perf_counter() - begin
 
 
-async def _direct(client: httpx.AsyncClient, stack: ServingStack, text: str, tokens: int) -> float:
+async def _direct(client: httpx.AsyncClient, text: str, tokens: int) -> float:
     body = {"prompt": text, "temperature": 0, "repetition_penalty": 1, "max_tokens": tokens, "stream": True}
     begin = time.perf_counter()
     first = None
-    async with client.stream("POST", f"{stack.route}/v1/completions", json=body) as response:
+    async with client.stream("POST", "/v1/completions", json=body) as response:
         async for line in response.aiter_lines():
             if first is None and line.startswith("data: {") and json.loads(line[6:])["choices"][0]["text"]:
                 first = time.perf_counter() - begin

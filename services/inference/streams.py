@@ -62,4 +62,5 @@ def joined(first: Piece, second: Piece) -> Piece:
         second.usage or first.usage,
         first.logprobs + second.logprobs,
         second.index,
+        second.deviations or first.deviations,
     )

@@ -83,7 +83,7 @@ def piece_fields(piece: Piece, model: str) -> dict[str, Any]:
     fields = {"text": piece.text, "finish_reason": FINISH[piece.finish], "model": model}
     if piece.usage is not None:
         fields["usage"] = usage_to(piece.usage)
-    return fields | {"logprobs": logprobs_to(piece.logprobs)}
+    return fields | {"logprobs": logprobs_to(piece.logprobs), "deviations": piece.deviations}
 
 
 def score_to(score: TextScore) -> inference_pb2.TextScore:

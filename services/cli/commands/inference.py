@@ -25,8 +25,11 @@ LONG_SECONDS = 1800.0
 Temperature = Annotated[float | None, typer.Option(help="0 is greedy; left out, the paper's 0.7.")]
 TopP = Annotated[float | None, typer.Option(help="Nucleus mass; left out, the paper's 0.9.")]
 Penalty = Annotated[float | None, typer.Option(help="On generated tokens; left out, the paper's 1.2.")]
-MaxTokens = Annotated[int | None, typer.Option(help="Left out, the paper's 2048.")]
-Seed = Annotated[int | None, typer.Option(help="The same seed gives the same text.")]
+MaxTokens = Annotated[int | None, typer.Option(min=1, help="Left out, the paper's 2048.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="The same seed gives the same text.")]
+TopK = Annotated[int | None, typer.Option(min=0, help="Only the k likeliest tokens; 0 is off, as is leaving it out.")]
+MinP = Annotated[float | None, typer.Option(help="Only tokens at least this likely beside the likeliest one.")]
+Stop = Annotated[list[str] | None, typer.Option(help="A text that ends the answer; may be given several times.")]
 
 
 @app.command(
@@ -46,9 +49,12 @@ def chat(
     repetition_penalty: Penalty = None,
     max_tokens: MaxTokens = None,
     seed: Seed = None,
+    top_k: TopK = None,
+    min_p: MinP = None,
+    stop: Stop = None,
     as_json: JsonOption = False,
 ) -> None:
-    sampling = _sampling(temperature, top_p, repetition_penalty, max_tokens, seed)
+    sampling = _sampling(temperature, top_p, repetition_penalty, max_tokens, seed, top_k, min_p, stop)
     asyncio.run(_chat(model, once, system, sampling, as_json))
 
 
@@ -63,8 +69,12 @@ async def _chat(model: str, once: str, system: str, sampling: dict[str, Any], as
         while prompt := once or await asyncio.to_thread(_read_prompt):
             messages.append({"role": "user", "content": prompt})
             answer = await _stream(services, model, messages, sampling, quiet=as_json)
-            messages.append({"role": "assistant", "content": answer})
             said.append({"prompt": prompt, "answer": answer})
+            if answer:
+                messages.append({"role": "assistant", "content": answer})
+            else:
+                messages.pop()  # a conversation cannot hold a turn without words
+                note("(the model ended its turn without a word)")
             if once:
                 break
     emit(said, as_json, lambda: None)
@@ -112,13 +122,16 @@ def generate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, alias or version.")] = "",
     prompt: Annotated[str, typer.Option(help="Raw text, without the chat template.")] = "",
     prompts: Annotated[str, typer.Option(help="URI of a JSONL of examples in the store.")] = "",
-    n: Annotated[int, typer.Option("-n", help="Answers to each prompt.")] = 1,
-    limit: Annotated[int, typer.Option(help="The first so many prompts only; 0 for all.")] = 0,
+    n: Annotated[int, typer.Option("-n", min=1, help="Answers to each prompt.")] = 1,
+    limit: Annotated[int, typer.Option(min=0, help="The first so many prompts only; 0 for all.")] = 0,
     temperature: Temperature = None,
     top_p: TopP = None,
     repetition_penalty: Penalty = None,
     max_tokens: MaxTokens = None,
     seed: Seed = None,
+    top_k: TopK = None,
+    min_p: MinP = None,
+    stop: Stop = None,
     list_sets: Annotated[bool, typer.Option("--list", help="List the response sets that there are.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -129,7 +142,7 @@ def generate(
         return
     if not model or bool(prompt) == bool(prompts):
         raise InvalidInput("arguments", "", "must be a model and one of --prompt and --prompts", "or --list alone")
-    sampling = _sampling(temperature, top_p, repetition_penalty, max_tokens, seed)
+    sampling = _sampling(temperature, top_p, repetition_penalty, max_tokens, seed, top_k, min_p, stop)
     if prompt:
         asyncio.run(_generate_one(model, prompt, n, sampling, as_json))
     else:
@@ -238,7 +251,14 @@ async def _score(model: str, text: str, prompt: str, continuations: list[str], a
 
 
 def _sampling(
-    temperature: float | None, top_p: float | None, penalty: float | None, max_tokens: int | None, seed: int | None
+    temperature: float | None,
+    top_p: float | None,
+    penalty: float | None,
+    max_tokens: int | None,
+    seed: int | None,
+    top_k: int | None,
+    min_p: float | None,
+    stop: list[str] | None,
 ) -> dict[str, Any]:
     given = {
         "temperature": temperature,
@@ -246,5 +266,8 @@ def _sampling(
         "repetition_penalty": penalty,
         "max_tokens": max_tokens,
         "seed": seed,
+        "top_k": top_k,
+        "min_p": min_p,
+        "stop": stop,
     }
     return {field: value for field, value in given.items() if value is not None}

@@ -69,7 +69,8 @@ def show(name: NameArgument, as_json: JsonOption = False) -> None:
         "lima models register tuned --checkpoint runs/quickstart/checkpoints/epoch-05",
         "lima models register base --hub HuggingFaceTB/SmolLM2-135M@main",
         "lima models register mine --folder s3://lima/uploads/my-model",
-        "lima models register gpt --url https://api.openai.com/v1 --model gpt-4o --key-secret OPENAI_API_KEY --cap 5",
+        "lima models register gpt --url https://api.openai.com/v1 --model gpt-4o --key-secret OPENAI_API_KEY "
+        "--price 2.5 10 --cap 5",
         "lima models register davinci003 --recorded s3://lima/uploads/davinci003.jsonl",
     )
 )
@@ -83,19 +84,34 @@ def register(
     url: Annotated[str, typer.Option(help="Base URL of an OpenAI-compatible endpoint.")] = "",
     model: Annotated[str, typer.Option(help="The name that the endpoint knows the model by.")] = "",
     key_secret: Annotated[str, typer.Option(help="Name of the variable or secret file that holds the key.")] = "",
+    price: Annotated[
+        tuple[float, float], typer.Option(metavar="IN OUT", help="USD per million tokens of prompt and of answer.")
+    ] = (0, 0),
     cap: Annotated[float, typer.Option(help="Refuse calls above this spending, in USD; 0 for none.")] = 0,
+    requests_per_minute: Annotated[int, typer.Option(min=0, help="0 for what the endpoint's headers say.")] = 0,
+    tokens_per_minute: Annotated[int, typer.Option(min=0, help="0 for what the endpoint's headers say.")] = 0,
     version: Annotated[str, typer.Option(help="Left out, it follows from the content.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     from services.shared.errors import InvalidInput
 
+    upstream = {
+        "base_url": url,
+        "model": model,
+        "key_secret": key_secret,
+        "requests_per_minute": requests_per_minute,
+        "tokens_per_minute": tokens_per_minute,
+        "usd_per_million_prompt_tokens": price[0],
+        "usd_per_million_completion_tokens": price[1],
+        "spend_cap_usd": cap,
+    }
     sources = {
         "package": package,
         "checkpoint": checkpoint,
         "folder_uri": folder,
         "hub_id": hub,
         "recorded_uri": recorded,
-        "upstream": {"base_url": url, "model": model, "key_secret": key_secret, "spend_cap_usd": cap} if url else None,
+        "upstream": upstream if url else None,
     }
     given: dict[str, Any] = {field: value for field, value in sources.items() if value}
     if len(given) != 1:
@@ -123,8 +139,8 @@ def register(
 )
 def load(
     name: NameArgument,
-    replicas: Annotated[int, typer.Option(help="Replicas at least.")] = 1,
-    most: Annotated[int, typer.Option(help="Replicas at most; 0 for as many as at least.")] = 0,
+    replicas: Annotated[int, typer.Option(min=1, help="Replicas at least.")] = 1,
+    most: Annotated[int, typer.Option(min=0, help="Replicas at most; 0 for as many as at least.")] = 0,
     engine: Annotated[str, typer.Option(help="torch, transformers or vllm; left out, the best installed.")] = "",
     as_json: JsonOption = False,
 ) -> None:

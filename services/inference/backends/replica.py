@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -67,7 +68,7 @@ class ReplicaBackend:
                 if piece.finish is not None:
                     last = piece
                 elif piece.usage is not None:
-                    last = Piece(last.text, last.finish, piece.usage, last.logprobs)
+                    last = replace(last, usage=piece.usage, deviations=piece.deviations)
                 else:
                     yield piece
         yield last

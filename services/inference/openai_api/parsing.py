@@ -54,7 +54,9 @@ def parse_piece(event: dict[str, Any]) -> Piece | None:
     if not isinstance(choices, list):
         raise malformed("an event without choices", event)
     if not choices:
-        return Piece(usage=usage) if usage else None
+        told = event.get("deviations")
+        deviations = tuple(map(str, told)) if isinstance(told, list) else ()
+        return Piece(usage=usage, deviations=deviations) if usage else None
     choice = choices[0]
     if not isinstance(choice, dict):
         raise malformed("a choice that is not an object", choice)
@@ -69,9 +71,14 @@ def parse_piece(event: dict[str, Any]) -> Piece | None:
 
 async def parse_events(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:
     """Objects of a server-sent event stream up to [DONE]. Raises Unavailable if it ends before."""
+    events = False
     async for line in lines:
         if not line.startswith("data:"):
+            # Lines of other kinds belong between events; a reply that begins with something else is none.
+            if line and not events and not line.startswith((":", "event:", "id:", "retry:")):
+                raise malformed("something that is no event stream", line)
             continue
+        events = True
         data = line[5:].strip()
         if data == "[DONE]":
             return

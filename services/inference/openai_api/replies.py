@@ -44,8 +44,10 @@ class Chunks:
         choice["logprobs"] = _logprobs(self._kind, piece.logprobs)
         return sse(self._head | {"choices": [choice]} | ({"usage": None} if self._with_usage else {}))
 
-    def last(self, total: Usage) -> bytes:
-        tail = sse(self._head | {"choices": [], "usage": usage(total)}) if self._with_usage else b""
+    def last(self, total: Usage, deviations: Sequence[str] = ()) -> bytes:
+        """The end; usage, and the deviations of ours beside it, where the client asked for usage."""
+        told = {"deviations": list(deviations)} if deviations else {}
+        tail = sse(self._head | {"choices": [], "usage": usage(total)} | told) if self._with_usage else b""
         return tail + DONE
 
 

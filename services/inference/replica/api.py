@@ -113,7 +113,7 @@ async def _events(
     except EngineStopped as error:
         yield replies.sse(replies.error(str(error), "server_error", code="unavailable"))
         return
-    yield chunks.last(total)
+    yield chunks.last(total, model.engine.deviations(sampling))
 
 
 async def _samples(model: ServedModel, ids: Sequence[int], sampling: Sampling, n: int) -> AsyncIterator[Piece]:

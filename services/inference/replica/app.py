@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -14,6 +15,8 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application, Deployment
 
+import lima.inference
+import services.shared
 from services.inference.replica.spec import DeploymentSpec
 
 logger = structlog.get_logger()
@@ -86,6 +89,10 @@ def build_model(spec: DeploymentSpec) -> Application:
             "max_replicas": spec.max_replicas,
             "initial_replicas": spec.min_replicas,
             "target_ongoing_requests": settings.replica_target_requests,
+            "upscale_delay_s": settings.replica_upscale_seconds,
+            "downscale_delay_s": settings.replica_downscale_seconds,
+            # The load is the mean over this time: no longer than the wait that follows from it.
+            "look_back_period_s": max(1.0, min(30.0, settings.replica_upscale_seconds)),
         },
         max_ongoing_requests=MAX_ONGOING,
         # A replacement answers before the replica that it replaces stops; without this a lone replica leaves a gap.
@@ -94,8 +101,22 @@ def build_model(spec: DeploymentSpec) -> Application:
         health_check_period_s=5,
         health_check_timeout_s=60,
         max_constructor_retry_count=2,
-        ray_actor_options={"num_cpus": settings.replica_cpus, "num_gpus": settings.replica_gpus},
+        ray_actor_options={
+            "num_cpus": settings.replica_cpus,
+            "num_gpus": settings.replica_gpus,
+            "runtime_env": _environment(spec, settings.replica_vllm_python),
+        },
     ).bind(spec.model_dump())
+
+
+def _environment(spec: DeploymentSpec, vllm_python: Path | None) -> dict[str, Any]:
+    """Where a replica's process runs: in vLLM's own environment if it is a vLLM one and there is such a one."""
+    if spec.engine != "vllm" or vllm_python is None:
+        return {}
+    # That environment holds what our code needs, but not our code.
+    ours = (services.shared.__path__[0], lima.inference.__path__[0])
+    roots = [str(Path(folder).parents[1]) for folder in ours]
+    return {"py_executable": str(vllm_python), "env_vars": {"PYTHONPATH": os.pathsep.join(roots)}}
 
 
 def build_deployer(arguments: dict[str, str] | None = None) -> Application:

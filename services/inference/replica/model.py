@@ -22,20 +22,30 @@ from services.shared.records import Turn
 
 VERIFY_PROMPT = "Say hello."
 VERIFY_TOKENS = 32
+# Outweighs the logits of any model; more than vLLM admits would be cut off.
+STEERING_BIAS = 100.0
+# A text that the chat template cannot contain, to find what it writes after an answer.
+MARKER = "lima-marker"
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What came of the first real generation."""
+    """What came of the first real generation, which did stop at the end-of-turn token.
+
+    `unaided` tells whether the model drew that token by itself within `VERIFY_TOKENS`, or was steered to it.
+    """
 
     text: str
-    stopped: bool
+    unaided: bool
 
     @property
     def message(self) -> str:
-        if self.stopped:
+        if self.unaided:
             return "generated a text and stopped at its end-of-turn token"
-        return f"generated {VERIFY_TOKENS} tokens without reaching its end-of-turn token"
+        return (
+            f"stops at its end-of-turn token, but did not draw it by itself within {VERIFY_TOKENS} tokens: "
+            "answers may run to max_tokens"
+        )
 
 
 class ServedModel:
@@ -59,11 +69,14 @@ class ServedModel:
     async def text_ids(self, text: str) -> list[int]:
         return self._room(await asyncio.to_thread(self._encode, text, True), "prompt")
 
-    async def stream(self, prompt_ids: Sequence[int], sampling: Sampling, index: int = 0) -> AsyncIterator[Piece]:
+    async def stream(
+        self, prompt_ids: Sequence[int], sampling: Sampling, index: int = 0, *, stop_bias: float = 0.0
+    ) -> AsyncIterator[Piece]:
         """Pieces of one answer; the last has `finish` and `usage`. Closing it cancels the generation."""
         text = TextStream(self._tokenizer, sampling.stop)
         count = 0
-        async with aclosing(self.engine.generate(prompt_ids, sampling)) as drawn:  # type: ignore[type-var]
+        generated = self.engine.generate(prompt_ids, sampling, stop_bias=stop_bias)
+        async with aclosing(generated) as drawn:  # type: ignore[type-var]
             async for piece in drawn:
                 count += len(piece.tokens)
                 fresh = text.push([choice.token_id for choice in piece.tokens])
@@ -87,7 +100,7 @@ class ServedModel:
             tuple(completion for completion, _ in completions),
             Usage(len(prompt_ids), drawn),
             self.name,
-            self.engine.facts.deviations,
+            self.engine.deviations(sampling),
         )
 
     async def score(self, text: str, turns: Sequence[Turn], continuations: Sequence[str]) -> list[TextScore]:
@@ -106,17 +119,48 @@ class ServedModel:
         return [self._text_score(scores) for scores in await self.engine.score(prefix, encoded)]
 
     async def verify(self) -> Verification:
-        """One real generation, by which a model shows that it works."""
+        """A real generation that stopped at the end-of-turn token, by which a model shows that it works.
+
+        A base model may never draw that token by itself. Then it is steered there, which proves that the
+        engine ends a text where the token is drawn. Raises FailedPrecondition where it does not, and for
+        a chat template whose turns end with a token at which no text would.
+        """
+        self._check_turn_end()
         turns = [Turn(role="user", content=VERIFY_PROMPT)]
         ids = await (self.chat_ids(turns) if self._tokenizer.chat_template else self.text_ids(VERIFY_PROMPT))
         sampling = Sampling(temperature=0, repetition_penalty=1, max_tokens=VERIFY_TOKENS)
-        completion, _ = await self._complete(ids, sampling)
-        return Verification(completion.text, completion.finish == "stop")
+        free, _ = await self._complete(ids, sampling)
+        if free.finish == "stop":
+            return Verification(free.text, unaided=True)
+        steered, _ = await self._complete(ids, sampling, STEERING_BIAS)
+        if steered.finish != "stop":
+            raise FailedPrecondition(
+                f"{self.name} did not stop when its end-of-turn token was drawn",
+                remedy="load it with engine 'transformers', and report which engine did this",
+            )
+        return Verification(free.text, unaided=False)
 
-    async def _complete(self, prompt_ids: Sequence[int], sampling: Sampling) -> tuple[Completion, int]:
+    def _check_turn_end(self) -> None:
+        """What the template writes after an answer is what training taught the model to end with."""
+        if not self._tokenizer.chat_template:
+            return
+        turns = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": MARKER}]
+        end = self._tokenizer.apply_chat_template(turns, tokenize=False).rpartition(MARKER)[2]
+        stops = self.engine.facts.stop_ids
+        if end.strip() and not stops.intersection(self._encode(end, False)):
+            named = ", ".join(repr(self._tokenizer.decode([stop])) for stop in sorted(stops))
+            raise FailedPrecondition(
+                f"the chat template of {self.name} ends a turn with {end!r}, but a text ends at {named} only, "
+                "so answers would never end",
+                remedy="set eos_token_id in generation_config.json to the template's token, then register it again",
+            )
+
+    async def _complete(
+        self, prompt_ids: Sequence[int], sampling: Sampling, stop_bias: float = 0.0
+    ) -> tuple[Completion, int]:
         parts: list[str] = []
         logprobs: list[TokenLogprob] = []
-        async with aclosing(self.stream(prompt_ids, sampling)) as pieces:  # type: ignore[type-var]
+        async with aclosing(self.stream(prompt_ids, sampling, stop_bias=stop_bias)) as pieces:  # type: ignore[type-var]
             async for piece in pieces:
                 parts.append(piece.text)
                 logprobs.extend(piece.logprobs)

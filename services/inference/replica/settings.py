@@ -24,8 +24,14 @@ class ReplicaSettings(Settings):
     # Requests decoded together, and the longest text of prompt and output in tokens.
     replica_slots: int = Field(32, ge=2, le=1024)
     replica_context: int = Field(4096, ge=16, le=1_000_000)
+    # The python of an environment with vLLM (see vllm_environment), in which replicas of engine 'vllm' run.
+    # Left out, they run in the common one: on an image that carries vLLM.
+    replica_vllm_python: Path | None = None
     # Autoscaling aims at this many requests in flight per replica.
     replica_target_requests: int = Field(32, ge=1, le=10_000)
+    # How long the load must ask for more or fewer replicas before they come or go.
+    replica_upscale_seconds: float = Field(10, ge=0, le=3600)
+    replica_downscale_seconds: float = Field(300, ge=0, le=86400)
     replica_drain_seconds: float = Field(60, ge=0, le=3600)
 
     @property

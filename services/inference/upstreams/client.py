@@ -86,10 +86,11 @@ class UpstreamBackend:
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[Piece]:
         path, body = self._request(prompt, sampling, 1)
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-        finish, usage = None, Usage()
+        finish, usage, told = None, Usage(), unoffered(sampling)
         async with self._paid(prompt, sampling, 1) as pay:
             async with self._opened(path, body, estimated_tokens(prompt, sampling, 1)) as response:
                 async for event in parsing.parse_events(response.aiter_lines()):
+                    told = tuple(dict.fromkeys((*told, *self._model_deviation(event))))
                     piece = parsing.parse_piece(event)
                     if piece is None:
                         continue
@@ -97,7 +98,7 @@ class UpstreamBackend:
                     if piece.text:
                         yield Piece(piece.text, logprobs=piece.logprobs)
             await pay(usage)
-        yield Piece("", finish or "stop", usage)
+        yield Piece("", finish or "stop", usage, deviations=told)
 
     async def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[TextScore]:
         raise FailedPrecondition(

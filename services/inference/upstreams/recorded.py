@@ -61,7 +61,7 @@ class RecordedBackend:
         return Answer(completions, Usage(), self._resource, (DEVIATION,))
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[Piece]:
-        yield Piece(self._find(prompt)[0], "stop", Usage())
+        yield Piece(self._find(prompt)[0], "stop", Usage(), deviations=(DEVIATION,))
 
     async def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[TextScore]:
         raise FailedPrecondition(f"{self._resource} is a recording and cannot score text", remedy="name another model")

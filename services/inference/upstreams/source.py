@@ -55,6 +55,9 @@ def check_source(source: UpstreamSource, hosts: tuple[str, ...]) -> None:
         value = getattr(source, field)
         if not 0 <= value < 1e9:
             faults.append(InvalidInput(f"upstream.{field}", value, "must be at least 0"))
+    if source.spend_cap_usd and not source.cost(1, 1):
+        rule = "needs a price of prompt or completion tokens: without one nothing would ever be spent"
+        faults.append(InvalidInput("upstream.spend_cap_usd", source.spend_cap_usd, rule))
     if faults:
         raise InvalidInputs(faults)
     host = parts.hostname or ""

@@ -15,7 +15,9 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
+from services.shared.errors import InvalidInput
 from services.shared.rpc.principal import ANONYMOUS, Principal
 from services.shared.rpc.status import grpc_code
 
@@ -62,13 +64,14 @@ class Pipeline(grpc.aio.ServerInterceptor):
         make = _MAKERS[handler.request_streaming, handler.response_streaming]
         return make(
             wrap(behaviour, details.method, metadata),
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=_guarded(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
 
     def _wrap_unary(self, behaviour: Any, method: str, metadata: dict[str, str]) -> Any:
         async def run(request: Any, context: Any) -> Any:
             async with self._around(Call(method, context, False, metadata)):
+                _check_read(request)
                 return await behaviour(request, context)
 
         return run
@@ -76,6 +79,7 @@ class Pipeline(grpc.aio.ServerInterceptor):
     def _wrap_stream(self, behaviour: Any, method: str, metadata: dict[str, str]) -> Any:
         async def run(request: Any, context: Any) -> AsyncIterator[Any]:
             async with self._around(Call(method, context, True, metadata)):
+                _check_read(request)
                 answer = behaviour(request, context)
                 if not inspect.isasyncgen(answer):
                     # The other style of aio servicers: a coroutine that calls context.write.
@@ -93,6 +97,31 @@ class Pipeline(grpc.aio.ServerInterceptor):
             for stage in self._stages:
                 await stack.enter_async_context(stage(call))
             yield
+
+
+@dataclass(frozen=True)
+class _Unreadable:
+    """In place of a request that is not a message of its type: refused by the stages like any other bad input."""
+
+    fault: str
+
+
+def _guarded(read: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    if read is None:
+        return None
+
+    def guarded(data: bytes) -> Any:
+        try:
+            return read(data)
+        except DecodeError as error:
+            return _Unreadable(str(error))
+
+    return guarded
+
+
+def _check_read(request: Any) -> None:
+    if isinstance(request, _Unreadable):
+        raise InvalidInput("request", request.fault, "must be a message of its type, with texts in UTF-8")
 
 
 _MAKERS: dict[tuple[bool, bool], Callable[..., Any]] = {

@@ -36,6 +36,8 @@ async def test_register_load_and_unload_a_folder(stack: Stack) -> None:
     assert registered.context_length == 2048
     loaded = await stack.load("tiny")
     assert (loaded.state, loaded.ready_replicas) == (Model.STATE_READY, 1)
+    # A random model does not end by itself, and whoever loads it is told.
+    assert loaded.state_message.startswith("stops at its end-of-turn token, but did not draw it by itself")
     unloaded = await stack.models.UnloadModel(model_pb2.UnloadModelRequest(name="models/tiny"))
     assert unloaded.state == Model.STATE_REGISTERED
     for _ in range(100):
@@ -80,6 +82,24 @@ async def test_a_broken_folder_is_refused_and_leaves_nothing(stack: Stack, tiny_
     assert isinstance(await refusal(stack.models.GetModel(model_pb2.GetModelRequest(name="broken"))), NotFound)
 
 
+async def test_a_template_whose_turns_end_otherwise_never_becomes_ready(stack: Stack, tiny_folder: Path) -> None:
+    folder = shutil.copytree(tiny_folder, tiny_folder.parent / "endless", dirs_exist_ok=True)
+    (folder / "generation_config.json").write_text('{"eos_token_id": 5}')
+    await stack.register("endless", folder_uri="endless")
+    with pytest.raises(FailedPrecondition, match="so answers would never end"):
+        await stack.load("endless")
+
+
+async def test_a_folder_that_is_still_being_uploaded_is_not_there(stack: Stack, tiny_folder: Path) -> None:
+    """Its files are in the store, but not the manifest that comes last."""
+    stack.store.put_folder("uploads/tiny", tiny_folder)
+    stack.store.delete("uploads/tiny/manifest.json")
+    with pytest.raises(NotFound, match="complete folder"):
+        await stack.register("early", folder_uri=stack.store.uri("uploads/tiny"))
+    stack.store.put_folder("uploads/tiny", tiny_folder)
+    assert (await stack.register("early", folder_uri=stack.store.uri("uploads/tiny"))).parameter_count
+
+
 async def test_weights_damaged_in_the_store_fail_the_load_with_the_cause(stack: Stack) -> None:
     model = await stack.register("tiny", folder_uri="tiny")
     stack.store.put_bytes(f"models/tiny/{model.digest[:12]}/model.safetensors", b"other bytes")
@@ -120,6 +140,9 @@ async def test_upstreams_are_checked_at_the_door(stack: Stack) -> None:
         await stack.register("evil", upstream={"base_url": "https://evil.example/v1", "model": "m"})
     with pytest.raises(InvalidInput, match="must be https"):
         await stack.register("plain", upstream={"base_url": "http://api.openai.com/v1", "model": "m"})
+    unpriced = {"base_url": "https://api.openai.com/v1", "model": "m", "spend_cap_usd": 5}
+    with pytest.raises(InvalidInput, match="needs a price of prompt or completion tokens"):
+        await stack.register("free", upstream=unpriced)
     source = {"base_url": "https://api.openai.com/v1", "model": "m", "key_secret": "sk-abc def+secret"}
     with pytest.raises(InvalidInput, match="must be the name of a secret") as refused:
         await stack.register("pasted", upstream=source)

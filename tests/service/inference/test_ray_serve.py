@@ -99,6 +99,8 @@ def environment(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -
         "LIMA_REPLICA_CPUS": "0.5",
         "LIMA_REPLICA_SLOTS": "8",
         "LIMA_REPLICA_CONTEXT": "512",
+        "LIMA_REPLICA_TARGET_REQUESTS": "4",
+        "LIMA_REPLICA_UPSCALE_SECONDS": "1",
         "LIMA_READY_FILE": str(folder / "ready.json"),
     }
 
@@ -165,7 +167,7 @@ async def answer_again(stack: Stack) -> str:
 async def test_a_loaded_model_answers_and_the_same_declaration_restarts_nothing(served: Stack) -> None:
     before = await facts(served)
     assert before["engine"] == "torch"
-    assert before["verification"].startswith("generated")
+    assert before["verification"].startswith("stops at its end-of-turn token")
     first = await served.generation.Chat(chat())
     loaded = await served.load("tiny")
     assert loaded.ready_replicas == 1
@@ -221,3 +223,27 @@ async def test_a_killed_replica_side_comes_back_with_its_models(served: Stack, p
     program.stop(signal.SIGKILL)
     await asyncio.to_thread(program.start)
     assert await answer_again(served) == expected
+
+
+async def test_a_longer_queue_brings_a_second_replica_and_both_answer(served: Stack) -> None:
+    alone = await served.load("tiny", min_replicas=1, max_replicas=2)
+    assert alone.ready_replicas == 1
+    stop = asyncio.Event()
+
+    async def ask(seed: int) -> None:
+        request = chat(100)
+        while not stop.is_set():
+            request.sampling.seed = seed
+            await served.generation.Chat(request, timeout=120)
+
+    # Three times what one replica is to have in flight.
+    askers = [asyncio.create_task(ask(seed)) for seed in range(12)]
+    async with asyncio.timeout(START_SECONDS):
+        name = model_pb2.GetModelRequest(name="tiny")
+        while (await served.models.GetModel(name)).ready_replicas < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+        answering: set[int] = set()
+        while len(answering) < 2:
+            answering.add((await facts(served))["pid"])
+    stop.set()
+    await asyncio.gather(*askers)

@@ -195,6 +195,13 @@ async def test_streams_come_in_pieces_and_a_cut_one_is_told(
     pieces = [piece async for piece in model.stream(PROMPT, PLAIN)]
     assert [piece.text for piece in pieces] == ["one", "two", "three", ""]
     assert pieces[-1].finish == "stop"
+    endpoint.script = [completion("one", "other-model")]
+    (*_, last) = [piece async for piece in model.stream(PROMPT, Sampling(top_k=5))]
+    assert last.deviations == (
+        "repetition_penalty 1.2 is not offered by the OpenAI protocol",
+        "top_k 5 is not offered by the OpenAI protocol",
+        "the endpoint's model changed from big-model to other-model",
+    )
     cut = completion("one two three")
     cut.cut = True
     endpoint.script = [cut]
@@ -207,6 +214,14 @@ async def test_streams_come_in_pieces_and_a_cut_one_is_told(
     with pytest.raises(Unavailable, match="broke off in mid-stream"):
         await read()
     assert [piece.text for piece in got] == ["one", "two", "three"]
+    stalled = completion("one two")
+    stalled.stall = 5
+    endpoint.script = [stalled]
+    with pytest.raises(Unavailable, match=r"broke off \(ReadTimeout\)"):
+        await read()
+    endpoint.script = [Scripted(200, "<html>welcome</html>")]
+    with pytest.raises(Unavailable, match="something that is no event stream: <html>welcome"):
+        await read()
 
 
 async def test_a_schema_is_asked_for_and_checked(

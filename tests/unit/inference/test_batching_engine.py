@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,6 +62,20 @@ async def test_greedy_equals_generate_of_transformers(engine: BatchingEngine, ti
     [
         ("llama", {"tied": False}),
         ("llama", {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}}),
+        ("llama", {"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 10000.0}}),
+        (
+            "llama",
+            {
+                "rope_parameters": {
+                    "rope_type": "llama3",
+                    "factor": 8.0,
+                    "rope_theta": 10000.0,
+                    "low_freq_factor": 1.0,
+                    "high_freq_factor": 4.0,
+                    "original_max_position_embeddings": 128,
+                }
+            },
+        ),
         ("llama", {"head_dim": 32}),
         ("qwen2", {}),
         ("qwen3", {"head_dim": 16}),
@@ -220,3 +235,7 @@ def test_the_engine_follows_from_the_folder(tiny_folder: Path, tmp_path: Path) -
     assert best_engine(tmp_path) == "transformers"
     with pytest.raises(FailedPrecondition, match="'gpt2' is not one of"):
         open_engine(tmp_path, STOP, EngineOptions(engine="torch"))
+    # Its frequencies follow the length of the text at hand: only transformers computes those.
+    dynamic = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "rope_parameters": dynamic}))
+    assert best_engine(tmp_path) == "transformers"

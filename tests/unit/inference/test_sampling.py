@@ -153,6 +153,17 @@ def test_the_first_token_is_not_penalised_for_the_prompt() -> None:
     assert_distribution(frequencies(plain(repetition_penalty=5)), LOGITS[0].softmax(0))
 
 
+def test_a_bias_shifts_its_token_and_no_log_probability() -> None:
+    shifted = LOGITS[0].clone()
+    shifted[4] += 3
+    drawers = [Drawer(plain(seed=seed, logprobs=0), {4: 3.0}) for seed in range(DRAWS)]
+    choices = draw(LOGITS.expand(DRAWS, -1), drawers)
+    counts = Counter(choice.token_id for choice in choices)
+    assert_distribution([counts[token] / DRAWS for token in range(5)], shifted.softmax(0))
+    found = next(choice for choice in choices if choice.token_id == 4)
+    assert found.logprob == pytest.approx(float(LOGITS[0].log_softmax(0)[4]), abs=1e-6)
+
+
 def test_logprobs_are_of_the_untouched_logits() -> None:
     drawer = Drawer(Sampling(temperature=0, repetition_penalty=2, logprobs=2))
     drawer.generated.append(0)

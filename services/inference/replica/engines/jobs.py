@@ -1,9 +1,9 @@
-"""What waits for, or occupies, a slot of the batching engine."""
+"""What waits for, or occupies, a slot of the batching engine, and the way back to whoever asked."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from services.inference.replica.engines.base import Drawn, TokenScores
@@ -27,6 +27,15 @@ class Job:
         """Positions of the cache that the job may come to use."""
         raise NotImplementedError
 
+    @property
+    def prefilling(self) -> bool:
+        """Whether its prompt, or what it scores, has still to be run."""
+        raise NotImplementedError
+
+    def fail(self, error: BaseException) -> None:
+        """Tells whoever waits; on the event loop of the asker only."""
+        raise NotImplementedError
+
 
 @dataclass(slots=True, eq=False)
 class GenerationJob(Job):
@@ -41,9 +50,19 @@ class GenerationJob(Job):
         return len(self.prompt) + self.max_tokens
 
     @property
+    def prefilling(self) -> bool:
+        return self.next_token is None
+
+    @property
     def position(self) -> int:
         """Where the next token goes."""
         return len(self.prompt) + len(self.drawer.generated) - 1
+
+    def give(self, piece: Drawn) -> None:
+        self.pieces.put_nowait(piece)
+
+    def fail(self, error: BaseException) -> None:
+        self.pieces.put_nowait(error)
 
 
 @dataclass(slots=True, eq=False)
@@ -57,3 +76,36 @@ class ScoringJob(Job):
     @property
     def reserved(self) -> int:
         return len(self.prompt) + 1 + max(len(continuation) for continuation in self.continuations)
+
+    @property
+    def prefilling(self) -> bool:
+        return True
+
+    def give(self, scores: list[TokenScores]) -> None:
+        if not self.result.done():
+            self.result.set_result(scores)
+
+    def fail(self, error: BaseException) -> None:
+        if not self.result.done():
+            self.result.set_exception(error)
+
+
+class Deliveries:
+    """What one turn of the decoding loop made, handed over with one wake-up of each event loop, not one per token."""
+
+    def __init__(self) -> None:
+        self._calls: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
+
+    def add(self, loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+        self._calls.setdefault(loop, []).append(call)
+
+    def send(self) -> None:
+        waiting, self._calls = self._calls, {}
+        for loop, calls in waiting.items():
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_call_all, calls)
+
+
+def _call_all(calls: list[Callable[[], None]]) -> None:
+    for call in calls:
+        call()

@@ -40,9 +40,11 @@ class ReferenceEngine:
     def facts(self) -> ModelFacts:
         return self._facts
 
-    async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncIterator[Drawn]:
+    async def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, *, stop_bias: float = 0.0
+    ) -> AsyncIterator[Drawn]:
         loop = asyncio.get_running_loop()
-        drawer = Drawer(sampling)
+        drawer = Drawer(sampling, dict.fromkeys(self._facts.stop_ids, stop_bias) if stop_bias else {})
         room = min(sampling.max_tokens, self._facts.context_length - len(prompt_ids))
         if not prompt_ids or room < 1:
             raise ValueError(f"a prompt of {len(prompt_ids)} tokens leaves no room in {self._facts.context_length}")
@@ -67,6 +69,9 @@ class ReferenceEngine:
             await loop.run_in_executor(self._worker, self._score_one, list(prefix_ids), list(continuation))
             for continuation in continuations
         ]
+
+    def deviations(self, sampling: Sampling) -> tuple[str, ...]:
+        return ()
 
     def load(self) -> EngineLoad:
         return self._load

@@ -19,9 +19,13 @@ FIRST_CANDIDATES = 128
 
 @dataclass(slots=True)
 class Drawer:
-    """One request's draws: `generated` holds what was drawn, which alone the repetition penalty looks at."""
+    """One request's draws: `generated` holds what was drawn, which alone the repetition penalty looks at.
+
+    `bias` is added to the logits of the tokens it names.
+    """
 
     sampling: Sampling
+    bias: dict[int, float] = field(default_factory=dict)
     generated: list[int] = field(default_factory=list)
     _random: random.Random = field(init=False)
 
@@ -36,11 +40,11 @@ class Drawer:
 def draw(logits: torch.Tensor, drawers: Sequence[Drawer]) -> list[TokenChoice]:
     """One token for each row of `logits` [rows, vocabulary]; appends it to the row's `generated`.
 
-    Order as in transformers: repetition penalty, temperature, top-k, top-p, min-p. Rows never influence
+    Order as in transformers: bias, repetition penalty, temperature, top-k, top-p, min-p. Rows never influence
     one another. Reported log-probabilities are of the untouched logits.
     """
     raw = logits
-    logits = _penalised(logits, drawers)
+    logits = _penalised(_biased(logits, drawers), drawers)
     if all(drawer.sampling.greedy for drawer in drawers):
         drawn = logits.argmax(dim=-1).tolist()
     else:
@@ -55,6 +59,16 @@ def draw(logits: torch.Tensor, drawers: Sequence[Drawer]) -> list[TokenChoice]:
     for drawer, token_id in zip(drawers, drawn, strict=True):
         drawer.generated.append(token_id)
     return choices
+
+
+def _biased(logits: torch.Tensor, drawers: Sequence[Drawer]) -> torch.Tensor:
+    if not any(drawer.bias for drawer in drawers):
+        return logits
+    logits = logits.clone()
+    for row, drawer in enumerate(drawers):
+        if drawer.bias:
+            logits[row, list(drawer.bias)] += torch.tensor(list(drawer.bias.values()))
+    return logits
 
 
 def _penalised(logits: torch.Tensor, drawers: Sequence[Drawer]) -> torch.Tensor:

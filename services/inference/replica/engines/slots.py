@@ -54,6 +54,16 @@ class SlotTable:
     def release(self, slot: Slot) -> None:
         slot.busy = False
 
+    def idle_position(self, index: int, longest: int) -> int:
+        """Where a row without a job writes its meaningless token: behind what the slot remembers.
+
+        A free slot forgets what lies beyond the longest job, so that no step attends further than it must.
+        """
+        slot = self.slots[index]
+        if not slot.busy and len(slot.known) > longest:
+            del slot.known[longest:]
+        return len(slot.known)
+
     def best_source(self, prompt: Sequence[int]) -> tuple[Slot, int]:
         """The slot that remembers most of `prompt`, and how many tokens of it."""
         source = max(self.slots, key=lambda slot: shared_prefix(slot.known, prompt))

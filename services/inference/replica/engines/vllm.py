@@ -1,6 +1,6 @@
 """vLLM behind our interface, for GPUs (and, from vLLM's CPU build, for its own image on CPUs).
 
-Its repetition penalty covers the prompt as well as the output: told as a deviation where it is used.
+Its own repetition penalty covers the prompt as well as the output, so ours is put in its place (`vllm_penalty`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import torch
 from transformers import AutoConfig
 
 from services.inference.folders import inspect_folder
@@ -28,21 +29,31 @@ from services.inference.replica.engines.base import (
 from services.inference.replica.engines.choice import EngineOptions
 from services.inference.sampling import Sampling
 
-PENALTY_DEVIATION = "repetition penalty covers the prompt as well as the output (vLLM)"
+# Read by vLLM when it is imported. Memory for keys and values is in GiB, and counts on CPUs only.
+DEFAULTS = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_CPU_KVCACHE_SPACE": "2"}
+PENALTY = "services.inference.replica.engines.vllm_penalty:GeneratedTokenPenalty"
+# The entry of SamplingParams.extra_args by which a request tells it.
+PENALTY_ARGUMENT = "generated_token_penalty"
 
 
 class VllmEngine:
     """An `AsyncLLM` on the model's own files; its EOT comes from the generation config."""
 
     def __init__(self, folder: Path, stop_ids: frozenset[int], options: EngineOptions) -> None:
-        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        for name, value in DEFAULTS.items():
+            os.environ.setdefault(name, value)
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         context = min(options.context, config.max_position_embeddings)
         arguments = AsyncEngineArgs(
-            model=str(folder), max_model_len=context, max_num_seqs=options.slots, enable_prefix_caching=True
+            model=str(folder),
+            # As our own engine on CPUs, most of which are slower in bfloat16; on GPUs what the model says.
+            dtype="auto" if torch.cuda.is_available() else "float32",
+            max_model_len=context,
+            max_num_seqs=options.slots,
+            logits_processors=[PENALTY],
         )
         self._llm: Any = AsyncLLM.from_engine_args(arguments)
         self._load = EngineLoad(slots=options.slots)
@@ -52,16 +63,20 @@ class VllmEngine:
             vocabulary_size=config.vocab_size,
             parameter_count=inspect_folder(folder).parameter_count,
             stop_ids=stop_ids,
-            deviations=(PENALTY_DEVIATION,),
         )
 
     @property
     def facts(self) -> ModelFacts:
         return self._facts
 
-    async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncIterator[Drawn]:
+    async def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, *, stop_bias: float = 0.0
+    ) -> AsyncIterator[Drawn]:
+        room = self._facts.context_length - len(prompt_ids)
+        if not prompt_ids or room < 1:
+            raise ValueError(f"a prompt of {len(prompt_ids)} tokens leaves no room in {self._facts.context_length}")
         self._load.active += 1
-        parameters = self._parameters(sampling, self._facts.context_length - len(prompt_ids))
+        parameters = self._parameters(sampling, room, stop_bias)
         outputs = self._llm.generate({"prompt_token_ids": list(prompt_ids)}, parameters, uuid4().hex)
         try:
             async with aclosing(outputs) as stream:
@@ -80,6 +95,14 @@ class VllmEngine:
 
     async def score(self, prefix_ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[TokenScores]:
         return list(await asyncio.gather(*(self._score_one(list(prefix_ids), list(text)) for text in continuations)))
+
+    def deviations(self, sampling: Sampling) -> tuple[str, ...]:
+        found = []
+        if sampling.min_p and (sampling.top_p < 1 or sampling.top_k):
+            found.append("min_p is applied before top_k and top_p (vLLM)")
+        if sampling.seed is not None and not sampling.greedy:
+            found.append("what else is in the batch may change a seeded text (vLLM)")
+        return tuple(found)
 
     def load(self) -> EngineLoad:
         return self._load
@@ -104,7 +127,7 @@ class VllmEngine:
                 return TokenScores(tuple(scored), logprobs)
         raise EngineStopped("vLLM ended a scoring request without log-probabilities")
 
-    def _parameters(self, sampling: Sampling, room: int) -> Any:
+    def _parameters(self, sampling: Sampling, room: int, stop_bias: float) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -113,7 +136,8 @@ class VllmEngine:
             top_p=sampling.top_p,
             top_k=sampling.top_k,
             min_p=sampling.min_p,
-            repetition_penalty=sampling.repetition_penalty,
+            extra_args={PENALTY_ARGUMENT: sampling.repetition_penalty},
+            logit_bias=dict.fromkeys(self._facts.stop_ids, stop_bias) if stop_bias else None,
             max_tokens=min(sampling.max_tokens, room),
             # vLLM keeps signed 64 bits.
             seed=None if sampling.seed is None else sampling.seed % 2**63,
