@@ -66,11 +66,12 @@ class CallLog:
         self._queue.put_nowait(None)
         await asyncio.shield(self._writer)
 
-    async def cached(self, question: Question) -> Answer | None:
-        query = sa.select(t.calls).where(t.calls.c.key == question.key)
-        async with self._repository.database.session() as session:
-            row = (await session.execute(query)).first()
-        return None if row is None else Answer(text=row.reply, logprobs=tuple(row.logprobs))
+    async def known(self, keys: Sequence[str]) -> dict[str, Answer]:
+        """The answers that are kept, by the key of their question."""
+        c = t.calls.c
+        query = sa.select(c.key, c.reply, c.logprobs).where(c.key.in_(keys))
+        rows = await self._repository.read(lambda connection: connection.execute(query).all())
+        return {row.key: Answer(text=row.reply, logprobs=tuple(row.logprobs)) for row in rows}
 
     async def record_call(self, call: Call) -> None:
         """Keep an answer; returns when it is on disk."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from services.judging.asking import Answer, Ask, Inference, Question, ResolvedModel, asks_of, question, reminded
 from services.judging.call_log import Call, CallLog
@@ -18,12 +19,25 @@ from services.judging.verdicts import State, Verdict
 from services.shared.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 
 _TRANSIENT = (Unavailable, DeadlineExceeded, ResourceExhausted)
+# An endpoint that restarts, or a machine that is busy, is back within the half minute that these take.
+_PATIENT_TRIES = 7
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 60.0
 # So many failures in a row mean that the endpoint is down, not that single calls are unlucky.
 _FAILURES_IN_A_ROW = 10
+_LOOKED_UP_AT_ONCE = 200
+# More than are looked up and under way at once.
+_REMEMBERED = 2_000
 
 Report = Callable[[int, int, dict[str, int]], Awaitable[None]]
+
+
+class _First(NamedTuple):
+    """The first question for a verdict, and its answer where that is in the cache."""
+
+    ask: Ask
+    question: Question
+    kept: Answer | None
 
 
 class LimitReached(Exception):
@@ -69,6 +83,7 @@ class LlmJudge:
         self._repository = repository
         self._budget = budget
         self._failures_in_a_row = 0
+        self._recent: dict[str, asyncio.Future[Answer]] = {}
         self.counts = {state.value: 0 for state in (State.OK, State.UNPARSABLE, State.FAILED)}
 
     async def run(self, items: list[Item], report: Report) -> None:
@@ -82,16 +97,20 @@ class LlmJudge:
             return
         model = await self._inference.resolve(self._judge.model)
         await self._repository.forget_failures(self._spec.name, self._judge.name)
-        todo = iter(owed)
         done = len(asks) - len(owed)
         async with CallLog(self._repository, self._spec.name, self._judge.name) as log:
             stopped: list[LimitReached] = []
+            todo, turn = self._first_questions(owed, model, log), asyncio.Lock()
 
             async def work() -> None:
                 nonlocal done
-                for ask in todo:
+                while True:
+                    async with turn:
+                        first = await anext(todo, None)
+                    if first is None:
+                        return
                     try:
-                        await self._judge_one(ask, model, log)
+                        await self._judge_one(first, log)
                     except LimitReached as reached:
                         # The others finish what they have asked: it is paid for.
                         stopped.append(reached)
@@ -104,19 +123,29 @@ class LlmJudge:
             if stopped:
                 raise stopped[0]
 
-    async def _judge_one(self, ask: Ask, model: ResolvedModel, log: CallLog) -> None:
+    async def _first_questions(self, owed: list[Ask], model: ResolvedModel, log: CallLog) -> AsyncIterator[_First]:
+        """What to ask first for each verdict; the cache is looked into for many of them at once."""
+        for start in range(0, len(owed), _LOOKED_UP_AT_ONCE):
+            asks = owed[start : start + _LOOKED_UP_AT_ONCE]
+            questions = [question(self._spec, self._judge, model, ask, self._draws) for ask in asks]
+            known = await log.known([asked.key for asked in questions])
+            for ask, asked in zip(asks, questions, strict=True):
+                yield _First(ask, asked, known.get(asked.key))
+
+    async def _judge_one(self, first: _First, log: CallLog) -> None:
         """Get one verdict on disk, whatever its state."""
         rules = self._spec.rules
-        first = asked = question(self._spec, self._judge, model, ask, self._draws)
+        ask, asked = first.ask, first.question
         started = time.monotonic()
         problem = ""
         for attempt in range(self._judge.max_attempts):
             try:
-                call = await self._call(asked, log)
+                kept = first.kept if attempt == 0 else (await log.known([asked.key])).get(asked.key)
+                call = Call(asked, kept, cached=True) if kept is not None else await self._call_once(asked)
             except _TRANSIENT as error:
                 await self._record_failure(ask, str(error), log)
                 return
-            if first.continuations:
+            if asked.continuations:
                 verdict = self._of_logprobs(ask, call.answer)
                 await self._record(log, call, verdict, time.monotonic() - started)
                 return
@@ -132,12 +161,31 @@ class LlmJudge:
         verdict = self._base(ask, State.UNPARSABLE, problem)
         await self._record(log, call, verdict, time.monotonic() - started)
 
-    async def _call(self, asked: Question, log: CallLog) -> Call:
-        """The answer, from the cache or from the model, with patience for transient errors."""
-        kept = await log.cached(asked)
-        if kept is not None:
-            return Call(asked, kept, cached=True)
-        for wait in _waits(self._judge.max_attempts):
+    async def _call_once(self, asked: Question) -> Call:
+        """The model's answer; a question that this run asked a moment ago, or asks right now, is not asked again.
+
+        Two systems that gave the same answer make one question of the two orders.
+        """
+        under_way = self._recent.get(asked.key)
+        if under_way is not None:
+            return Call(asked, await asyncio.shield(under_way), cached=True)
+        while len(self._recent) >= _REMEMBERED:
+            self._recent.pop(next(iter(self._recent)))
+        answered = self._recent[asked.key] = asyncio.get_running_loop().create_future()
+        try:
+            call = await self._call(asked)
+        except BaseException as error:
+            self._recent.pop(asked.key, None)
+            answered.set_exception(error if isinstance(error, Exception) else Unavailable("the run was cancelled"))
+            # Perhaps nobody waits for it.
+            answered.exception()
+            raise
+        answered.set_result(call.answer)
+        return call
+
+    async def _call(self, asked: Question) -> Call:
+        """The model's answer, with patience for transient errors."""
+        for wait in _waits(max(self._judge.max_attempts, _PATIENT_TRIES)):
             self._budget.check()
             try:
                 answer = await self._inference.ask(asked)

@@ -8,8 +8,12 @@ import grpc
 import pytest
 
 from lima.judging.v1 import judging_pb2, study_pb2
+from services.judging import llm_judge
+from services.judging.items import MAX_RESPONSE_CHARACTERS
+from services.judging.templates import MAX_ANSWER_CHARACTERS
 from services.shared.errors import (
     AlreadyExists,
+    DeadlineExceeded,
     FailedPrecondition,
     InvalidInput,
     LimaError,
@@ -241,3 +245,59 @@ async def test_a_context_that_is_no_json_object_is_refused(judging: Judging) -> 
     request = judging_pb2.CreateReportRequest(name=study, context_json="[1")
     with pytest.raises(InvalidInput, match="context_json"):
         await judging.finished(await judging.judging.CreateReport(request))
+
+
+async def test_a_judge_that_times_out_is_counted_as_failed_and_asked_again_by_the_next_run(
+    judging: Judging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llm_judge, "_FIRST_WAIT_SECONDS", 0.001)
+    study = await make(judging, "slow", judges=[{"name": "judge", "model": "models/fake", "concurrency": 1}])
+    judging.fake.errors = [DeadlineExceeded("not done after 600 s")] * llm_judge._PATIENT_TRIES
+    results = await judging.run(study)
+    (pair,) = results.pairs
+    assert dict(pair.win.excluded) == {"failed": 1}
+    assert (pair.wins, pair.win.n) == (4, 4)
+    asked = len(judging.fake.asked)
+    assert asked == llm_judge._PATIENT_TRIES + 7
+    (pair,) = (await judging.run(study)).pairs
+    assert dict(pair.win.excluded) == {}
+    assert len(judging.fake.asked) == asked + 1
+
+
+async def test_a_judge_that_changes_its_mind_is_not_asked_twice_but_found_out(judging: Judging) -> None:
+    """Asked the same again it would say something else: so it is asked once, and its two orders contradict."""
+    said = iter("ABBA" * 10)
+    judging.fake.reply = lambda question, attempt: f"Verdict: {next(said)}"
+    study = await make(judging, "fickle", judges=[{"name": "judge", "model": "models/fake", "concurrency": 1}])
+    first = await judging.run(study)
+    assert await judging.run(study) == first
+    assert len(judging.fake.asked) == 8
+    # A then B, B then A: with the sides swapped it chose the same answer each time.
+    assert (first.pairs[0].wins, first.pairs[0].losses, first.pairs[0].flip_rate.value) == (2, 2, 0)
+    said = iter("AABB" * 10)
+    second = await judging.run(await make(judging, "fickle-sides", seed=1))
+    assert second.pairs[0].flip_rate.value == 1
+    assert (second.pairs[0].wins, second.pairs[0].ties) == (0, 4)
+
+
+async def test_equal_answers_are_one_question_for_both_orders(judging: Judging) -> None:
+    same = {f"p{n}": "the same" for n in range(3)}
+    systems = {name: judging.put_responses(name, same) for name in ("first", "second")}
+    request = judging_pb2.CreateStudyRequest(spec=spec("equal", systems))
+    results = await judging.run((await judging.judging.CreateStudy(request)).name)
+    assert len(judging.fake.asked) == 3
+    assert results.pairs[0].ties == 3
+
+
+async def test_an_enormous_answer_is_refused_and_a_long_one_cut_for_the_judge(judging: Judging) -> None:
+    systems = {
+        "enormous": judging.put_responses("e", {"p": "x" * (MAX_RESPONSE_CHARACTERS + 1)}),
+        "short": judging.put_responses("s", {"p": "short"}),
+    }
+    error = await refusal(judging, spec("enormous", systems))
+    assert f"at most {MAX_RESPONSE_CHARACTERS} characters" in str(error)
+    assert "prompt p" in str(error)
+    systems["enormous"] = judging.put_responses("l", {"p": "x" * (MAX_ANSWER_CHARACTERS + 5)})
+    request = judging_pb2.CreateStudyRequest(spec=spec("long", systems))
+    await judging.run((await judging.judging.CreateStudy(request)).name)
+    assert "(cut here: 5 more characters)" in judging.fake.asked[0]

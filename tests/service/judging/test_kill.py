@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from lima.judging.v1 import judging_pb2, judging_pb2_grpc
+from lima.judging.v1 import judging_pb2, judging_pb2_grpc, study_pb2
 from services.shared.objects import ObjectStore
 from services.shared.rpc.client import connect
 from services.shared.settings import PREFIX, Settings
@@ -73,7 +73,7 @@ async def test_no_verdict_is_asked_for_twice(settings: Settings, object_store: O
             if process.returncode is None:
                 process.terminate()
                 await process.wait()
-    assert results.pairs[0].wins == PROMPTS
+    assert results.pairs[0].wins == PROMPTS, results
     # Only calls whose answer had not arrived when the process died may be asked again.
     repeated = [question for question, count in Counter(fake.asked).items() if count > 1]
     assert len(repeated) <= CONCURRENCY
@@ -82,9 +82,13 @@ async def test_no_verdict_is_asked_for_twice(settings: Settings, object_store: O
 
 
 async def verdicts_reach(stub: judging_pb2_grpc.JudgingServiceStub, count: int) -> None:
+    """Wait for so many answers: a call that failed is a verdict too, but says nothing about the answers."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
-            study = await stub.GetStudy(judging_pb2.GetStudyRequest(name="studies/killed"))
-            if study.verdict_count >= count:
+            progress = await stub.GetStudyProgress(judging_pb2.GetStudyProgressRequest(name="studies/killed"))
+            (judge,) = progress.judges
+            if judge.done - judge.failed >= count:
                 return
+            study = await stub.GetStudy(judging_pb2.GetStudyRequest(name="studies/killed"))
+            assert study.state in (study_pb2.Study.STATE_OPEN, study_pb2.Study.STATE_RUNNING), study
             await asyncio.sleep(0.05)
