@@ -36,20 +36,34 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
     try:
         plane.start()
         for kind in ("rayjobs", "rayservices", "rayclusters"):
-            plane.must("create", "-f", str(shared(f"kuberay-1.7/ray.io_{kind}.yaml")))
+            install_kuberay(plane, kind)
         plane.must("apply", "--server-side", "-f", str(ROOT / "k8s/cluster/namespace.yaml"))
-        for kind in ("rayjobs", "rayservices", "rayclusters"):
-            plane.must("wait", "--for=condition=Established", f"crd/{kind}.ray.io", "--timeout=60s")
         yield plane
     finally:
         plane.stop()
+
+
+def install_kuberay(plane: ControlPlane, kind: str) -> None:
+    """One of KubeRay's kinds; too large for the annotation that a plain apply would keep."""
+    plane.must("create", "-f", str(shared(f"kuberay-1.7/ray.io_{kind}.yaml")))
+    established(plane, f"{kind}.ray.io")
+
+
+def established(plane: ControlPlane, name: str) -> None:
+    """Wait until the server serves a kind."""
+
+    def is_served() -> bool:
+        conditions = json.loads(plane.must("get", "crd", name, "-o", "json")).get("status", {}).get("conditions") or []
+        return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+    eventually(is_served)
 
 
 @pytest.fixture(scope="session")
 def crd(control_plane: ControlPlane) -> None:
     """Our kind, without the chart."""
     control_plane.must("apply", "--server-side", "-f", str(OUR_CRD))
-    control_plane.must("wait", "--for=condition=Established", "crd/finetunejobs.lima.dev", "--timeout=60s")
+    established(control_plane, "finetunejobs.lima.dev")
 
 
 @pytest.fixture

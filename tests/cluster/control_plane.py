@@ -95,7 +95,9 @@ class ControlPlane:
     def kubeconfig(self, user: str = ADMIN) -> Path:
         """A kubeconfig of that user."""
         path = self.folder / f"{user.replace(':', '-')}.conf"
-        cluster = {"server": self.url, "insecure-skip-tls-verify": True}
+        # The server signs its certificate with a key of its own, and keeps both in one file.
+        authority = str(self.folder / "certificates" / "apiserver.crt")
+        cluster = {"server": self.url, "certificate-authority": authority}
         path.write_text(
             yaml.safe_dump(
                 {
@@ -207,8 +209,8 @@ class ControlPlane:
             for name, process in self._running.items():
                 if process.poll() is not None:
                     raise RuntimeError(f"{name} ended: {(self.folder / f'{name}.log').read_text()[-2000:]}")
-            # RBAC's own roles come a moment after the server is ready.
-            asked = (("--raw", "/readyz"), ("clusterrole", "system:discovery"))
+            # RBAC's own roles and the schemas come a moment after the server is ready.
+            asked = (("--raw", "/readyz"), ("clusterrole", "system:discovery"), ("--raw", "/openapi/v2"))
             if all(self.kubectl("get", *what).returncode == 0 for what in asked):
                 return
             time.sleep(0.3)

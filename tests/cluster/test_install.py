@@ -22,7 +22,7 @@ from tests.chart.curation import serving_curation
 from tests.chart.render import CHART, HELMS, VARIANTS, helm, rendered, values_of
 from tests.chart.rules import pod_specs
 from tests.chart.tools import ROOT
-from tests.cluster.conftest import NAMESPACE, eventually, get
+from tests.cluster.conftest import NAMESPACE, established, eventually, get
 from tests.cluster.control_plane import ControlPlane
 
 # What Kubernetes itself puts into a namespace, and what happened there.
@@ -64,7 +64,7 @@ def clean(control_plane: ControlPlane) -> Iterator[None]:
     run(control_plane, "helm4", "uninstall", "lima", "--ignore-not-found", "--wait")
     control_plane.kubectl("delete", "crd", CRD, "--ignore-not-found", "--wait=true")
     control_plane.must("apply", "--server-side", "-f", str(CHART / "files/finetunejobs.yaml"))
-    control_plane.must("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=60s")
+    established(control_plane, CRD)
 
 
 @pytest.mark.usefixtures("clean")

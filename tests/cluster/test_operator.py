@@ -23,7 +23,7 @@ from services.operator.lease import DURATION_SECONDS
 from services.operator.rayjob import ray_job
 from services.shared.objects import ObjectStore
 from services.shared.records import RunPhase
-from tests.cluster.conftest import NAMESPACE, connected, eventually, get
+from tests.cluster.conftest import NAMESPACE, connected, eventually, get, install_kuberay
 from tests.cluster.control_plane import OPERATOR, ControlPlane
 from tests.unit.operator.jobs import MODEL, config, job, manifest, put_inputs, put_run, run_status
 from tests.unit.operator.test_plan import SEVEN_BILLION
@@ -224,7 +224,6 @@ def _write_often(plane: ControlPlane, stop: threading.Event) -> None:
 def test_without_kuberay_a_job_says_so_and_starts_once_it_is_there(
     control_plane: ControlPlane, operator: Start
 ) -> None:
-    kinds = control_plane.must("get", "crd", "rayjobs.ray.io", "-o", "json")
     control_plane.must("delete", "crd", "rayjobs.ray.io", "--wait=true")
     try:
         operator()
@@ -232,10 +231,7 @@ def test_without_kuberay_a_job_says_so_and_starts_once_it_is_there(
         eventually(lambda: condition(control_plane, "orphan", "Accepted").get("reason") == "KubeRayMissing")
         assert "install KubeRay" in condition(control_plane, "orphan", "Accepted")["message"]
     finally:
-        crd = json.loads(kinds)
-        crd["metadata"] = {"name": crd["metadata"]["name"], "annotations": crd["metadata"].get("annotations", {})}
-        control_plane.must("create", "-f", "-", stdin=json.dumps({**crd, "status": None}))
-        control_plane.must("wait", "--for=condition=Established", "crd/rayjobs.ray.io", "--timeout=60s")
+        install_kuberay(control_plane, "rayjobs")
     eventually(lambda: get(control_plane, "rayjob", child))
 
 
