@@ -16,6 +16,7 @@ from services.curation.filters import FIRST_PERSON, phrase_filter
 from services.curation.funnel import Funnel, MalformedLimit, TooManyMalformed
 from services.curation.html import prose_text
 from services.curation.sources import rows
+from services.curation.sources.dialogue import Dialogue
 from services.curation.sources.exchanges import exchange_groups, group_of
 from services.curation.sources.posts import index_posts
 from services.curation.sources.quick_look import needles_of, surely_says
@@ -257,6 +258,31 @@ def test_any_bytes_are_read_without_a_crash(data: bytes) -> None:
     except rows.MalformedRow:
         return
     assert all("\x00" not in name for name in values)
+
+
+ROW_VALUES = st.dictionaries(
+    st.sampled_from(
+        ["Id", "PostId", "PostHistoryTypeId", "CreationDate", "ContentLicense", "UserId", "Text", "DisplayName"]
+    ),
+    st.sampled_from(
+        ["1", "2", "-7", "99999999999999", "2014-05-02T10:00:00.000", "9999-99", "CC BY-SA 4.0", "", "@Bo é"]
+    ),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["PostHistory", "Comments", "Users"]),
+    st.lists(ROW_VALUES.map(row_xml).map(str.encode) | st.binary(max_size=80), max_size=8).map(b"\n".join),
+)
+def test_the_other_tables_of_a_site_may_hold_anything(tmp_path: Path, table: str, data: bytes) -> None:
+    posts = corpus_file(tmp_path, POSTS, dump([question(1), answer(2, 1)]))
+    other = corpus_file(tmp_path, f"{HOST}/{table}.xml", data)
+    [found], _ = read(StackExchange(), posts, other)
+    assert found.attribution.author
+    assert found.attribution.licence.startswith("CC-BY-SA-") or table == "PostHistory"
+    chains, _ = read(Dialogue("stack_exchange_comments", min_turns=1), posts, other)
+    assert len(chains) <= 1
 
 
 PIECES = [
