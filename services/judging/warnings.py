@@ -63,16 +63,18 @@ def _about_judge(pair: PairResult, kind: str) -> Iterator[str]:
     if longer.known and longer.low > 0.5 and moved:
         yield (
             f"{pair.judge} chose the longer answer on {percent(longer.value)} of decided prompts {about}; with length "
-            f"taken out the win rate is {percent(controlled.value)} instead of {percent(summary.win_rate.value)}."
+            f"taken out the win rate is {percent(controlled.value)} "
+            f"[{percent(controlled.low)}, {percent(controlled.high)}] instead of {percent(summary.win_rate.value)}."
         )
 
 
 def _about_conclusion(pair: PairResult) -> Iterator[str]:
     rate = pair.summary.win_rate
-    if rate.known and rate.contains(0.5):
+    if rate.known and not pair.summary.supported:
         yield (
             f"{pair.judge} shows no difference between {pair.first} and {pair.second} that {rate.n} prompts could "
-            f"support: win rate {percent(rate.value)} [{percent(rate.low)}, {percent(rate.high)}]."
+            f"support: win rate {percent(rate.value)} [{percent(rate.low)}, {percent(rate.high)}], sign test "
+            f"p = {pair.summary.sign_p:.2g}."
         )
 
 

@@ -68,10 +68,11 @@ def headline(results: Results) -> str:
     """The result in one sentence, with its uncertainty; the warnings stand beside it."""
     known = [pair for pair in results.pairs if pair.summary.win_rate.known]
     if known:
-        pair = known[0]
+        # People before models, then who judged the most prompts.
+        pair = max(known, key=lambda each: (results.kinds[each.judge] == "human", each.summary.win_rate.n))
         rate, summary = pair.summary.win_rate, pair.summary
         verdict = "no difference that the data support"
-        if not rate.contains(0.5):
+        if summary.supported:
             better, worse = (pair.first, pair.second) if rate.value > 0.5 else (pair.second, pair.first)
             verdict = f"{better} preferred to {worse}"
         return (

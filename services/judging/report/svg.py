@@ -189,7 +189,7 @@ def _vertical_grid(low: float, high: float, place: object, top: float, bottom: f
 
 
 def _label(text: str, middle: float, reference: bool) -> str:
-    shown = text if len(text) <= 32 else text[:31] + "…"
+    shown = text if len(text) <= 28 else text[:27] + "…"
     style = ' class="faint"' if reference else ""
     return f'<text{style} x="{_LEFT - 10}" y="{middle + 4:.1f}" text-anchor="end">{escape(shown)}</text>'
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from services.judging.statistics.estimate import BoolArray, Estimate, FloatArray, IntArray, unknown
+from services.judging.statistics.estimate import CONFIDENCE, BoolArray, Estimate, FloatArray, IntArray, unknown
 from services.judging.statistics.proportion import mcnemar, sign_test, wilson
 from services.judging.statistics.resampling import RESAMPLES, bootstrap, cluster_means, mirrored_mean
 
@@ -59,6 +59,11 @@ class PairSummary:
     sign_p: float
     # Whether the side, rather than the answer, decides: McNemar over the two orders.
     position_p: float
+
+    @property
+    def supported(self) -> bool:
+        """Whether the data set the systems apart: by the interval, too narrow for few prompts, and by the test."""
+        return not self.win_rate.contains(0.5) and self.sign_p < 1 - CONFIDENCE
 
 
 def summarise(verdicts: PairVerdicts, *, resamples: int = RESAMPLES, seed: int = 0) -> PairSummary:
@@ -127,8 +132,9 @@ def _orders(verdicts: PairVerdicts) -> tuple[Estimate, int, int]:
 def _position_bias(verdicts: PairVerdicts, resamples: int, seed: int) -> Estimate:
     """Share for side A among verdicts that chose a side; 1/2 is unbiased when both orders were asked."""
     method = "share of verdicts for side A among those that chose a side"
-    if len(verdicts.preference) == 0:
-        return unknown(method)
+    if verdicts.first_on_a.all() or not verdicts.first_on_a.any():
+        # The first system always stood on the same side, or the file does not say where: its share is no bias.
+        return unknown(f"{method}; unknown where the sides did not vary")
     chose = verdicts.preference != 0.5
     chose_a = chose & ((verdicts.preference > 0.5) == verdicts.first_on_a)
     rows, _ = cluster_means(np.stack([chose_a, chose], axis=1).astype(np.float64), verdicts.prompts)
