@@ -36,7 +36,8 @@ class ReviewSession:
         return f"queues/{self.queue}"
 
     async def run(self) -> None:
-        """Until the queue is empty or the reviewer quits."""
+        """Until the queue is empty or the reviewer quits. Raises NotFound if there is no such queue."""
+        await self._tell_progress()
         candidate = await self._next()
         while candidate is not None:
             show(candidate)

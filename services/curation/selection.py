@@ -132,14 +132,17 @@ def _check(sources: Sequence[Wanted]) -> None:
     if problems:
         raise QuotaNotFilled(
             "\n".join(problems),
-            remedy="Lower the quota, set allow_fewer, loosen the filter named, or import a larger corpus.",
+            remedy="Lower the quota, set allow_fewer, loosen a filter named, review more, or import a larger corpus.",
         )
 
 
 def explain(pool: Pool) -> str:
     """Where the candidates of a source went, in a sentence."""
     funnel = pool.funnel
-    steps = sorted((step for step in funnel.steps if step.removed), key=lambda step: -step.removed)[:3]
+    removing = [step for step in funnel.steps if step.removed]
+    # The filters that ate the most, and the last one, which is the nearest to mend.
+    most = sorted(removing, key=lambda step: -step.removed)[:3]
+    steps = [step for step in removing if step in most or step is removing[-1]]
     if not funnel.entered:
         return f"the corpus holds none of this kind{explain_malformed(funnel)}"
     removed = ", ".join(f"'{step.filter}' removed {step.removed}" for step in steps) or "no filter removed any"
