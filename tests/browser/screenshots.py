@@ -15,7 +15,8 @@ from pathlib import Path
 from google.protobuf.json_format import ParseDict
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from lima.curation.v1 import curation_pb2, review_pb2, spec_pb2
+from lima.common.v1 import message_pb2
+from lima.curation.v1 import authoring_pb2, curation_pb2, review_pb2, spec_pb2
 from lima.judging.v1 import judging_pb2, study_pb2
 from services.console.sessions import Role
 from services.console.tasks import code_of
@@ -90,6 +91,32 @@ def sample_study(stack: Stack) -> study_pb2.Study:
     return study
 
 
+def draft(stack: Stack) -> str:
+    """The name of a draft that the style remarks have something to say about."""
+    turns = [("user", "How do I keep basil alive on a windowsill?"), ("assistant", "Sure! Water it, but not too much.")]
+    messages = [message_pb2.Message(role=role, content=content) for role, content in turns]
+    written = authoring_pb2.Draft(group="A", split="train", author="mina", messages=messages)
+    request = authoring_pb2.CreateDraftRequest(parent="collections/authored", draft=written)
+    return str(stack.authoring.CreateDraft(request).name)
+
+
+def near_duplicates(stack: Stack) -> str:
+    """A queue in which one example stands twice, the second time without its end; the path of the first."""
+    lines = (seeding.SAMPLES / "authored" / "group_a.jsonl").read_text().splitlines()[:4]
+    examples = [json.loads(line) for line in lines]
+    twin = json.loads(lines[0])
+    said = twin["messages"][1]["content"]
+    twin["messages"][1]["content"] = said[: int(len(said) * 0.85)].rpartition(".")[0] + "."
+    records = [{**one, "id": f"note-{number}"} for number, one in enumerate([*examples, twin])]
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / "notes.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+        stack.store.put_folder("uploads/notes", place, {})
+    request = curation_pb2.ImportCorpusRequest(corpus_id="notes", source_uri=stack.store.uri("uploads/notes"))
+    finish(stack.curation_operations, stack.curation.ImportCorpus(request), curation_pb2.Corpus())
+    seeding.fill_queue(stack, "notes", "notes", 5)
+    return "/review/notes/c/written.note-0"
+
+
 def fill(stack: Stack) -> dict[str, str]:
     """Names of pictures with the paths of their pages."""
     for name in ("stackexchange", "authored"):
@@ -101,14 +128,17 @@ def fill(stack: Stack) -> dict[str, str]:
     dataset = finish(stack.curation_operations, built, curation_pb2.Dataset())
     seeding.run_records(stack, "lima-135m", RunPhase.RUNNING)
     seeding.run_records(stack, "alpaca-135m", RunPhase.SUCCEEDED)
+    seeding.outside_model(stack, "lima-135m")
     seeding.outside_model(stack, "smollm2-135m")
     made = sample_study(stack)
     return {
         "home": "/",
         "review": "/review/quickstart/next?source=stem",
+        "review-duplicates": near_duplicates(stack),
         "review-table": "/review/quickstart/table",
         "funnel": "/review/quickstart/funnel",
         "author": "/author",
+        "draft": f"/author/d/{draft(stack).rpartition('/')[2]}",
         "annotate": f"/annotate/{code_of(stack.settings.secret(), made.name)}",
         "studies": "/studies",
         "study": f"/{made.name}",
@@ -127,6 +157,10 @@ def draw(page: Page, stack: Stack, pages: dict[str, str], folder: Path) -> None:
             page.emulate_media(color_scheme="dark" if way == "dark" else "light", reduced_motion="reduce")
             page.goto(stack.url + path)
             if name == "chat":
+                # A conversation is kept in the browser: the picture before has left one.
+                page.evaluate("localStorage.clear()")
+                page.reload()
+                page.locator("#model-b").select_option(index=2)
                 page.locator("#say").fill("What makes a good example?")
                 page.keyboard.press("Enter")
             page.wait_for_timeout(SETTLE_MILLISECONDS)
