@@ -276,8 +276,10 @@ def compete(folder: Path, arguments: argparse.Namespace) -> dict[str, list[dict[
 
 
 def run(arguments: argparse.Namespace) -> Result:
-    with tempfile.TemporaryDirectory() as scratch:
-        tiny = measured(_tiny(Path(scratch)), arguments)
+    tiny: dict[str, Any] = {}
+    if arguments.tiny or not arguments.model:
+        with tempfile.TemporaryDirectory() as scratch:
+            tiny = measured(tiny_model(Path(scratch)), arguments)
     found = measured(Path(arguments.model), arguments) if arguments.model else tiny
     lengths = [min(sum(pair), MAX_LENGTH) for pair in draw_lengths(arguments.examples, arguments.seed)]
     return Result(
@@ -290,7 +292,7 @@ def run(arguments: argparse.Namespace) -> Result:
         packages=("torch", "transformers", "trl"),
         details={
             **found,
-            **({"tiny": tiny} if arguments.model else {}),
+            **({"tiny": tiny} if arguments.model and tiny else {}),
             "lengths": lengths,
             "real_share_of_padded": round(sum(lengths) / (len(lengths) * max(lengths)), 2),
             "expected_real_share": round(expected_share(arguments.examples), 2),
@@ -339,7 +341,7 @@ def _rounded(values: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 1) for name, value in values.items()}
 
 
-def _tiny(folder: Path) -> Path:
+def tiny_model(folder: Path) -> Path:
     import torch
     from tokenizers import Tokenizer, models
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -366,9 +368,10 @@ def _tiny(folder: Path) -> Path:
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="", help="a Hugging Face folder, to be measured after a tiny random Llama")
-    parser.add_argument("--examples", type=int, default=6, help="examples in the measured step")
+    parser.add_argument("--no-tiny", dest="tiny", action="store_false", help="measure the model in FOLDER alone")
+    parser.add_argument("--examples", type=int, default=5, help="examples in the measured step")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=8, help="of the lengths")
+    parser.add_argument("--seed", type=int, default=3, help="of the lengths")
     parser.add_argument("--peer-batch", type=int, default=8, help="most examples in one padded batch of the peer's")
     parser.add_argument("--micro-batch-tokens", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=2)

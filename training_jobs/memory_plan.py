@@ -25,7 +25,7 @@ BUCKET_ELEMENTS = 500_000_000
 # The CUDA context, the allocator's slack and NCCL's buffers; not measured yet.
 GPU_OVERHEAD_BYTES = 3_000_000_000
 # The same of a CPU process: what benchmarks.train_memory measured above the rest, whatever the model's size.
-CPU_OVERHEAD_BYTES = 80_000_000
+CPU_OVERHEAD_BYTES = 58_000_000
 # An H100's dense bf16 rate, and the share of it that a well-fed run reaches.
 GPU_FLOPS = 989e12
 UTILISATION = 0.4

@@ -51,10 +51,15 @@ def _mlflow(run: str, uri: str) -> Any:
         import mlflow  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         raise FailedPrecondition(
-            "tracking.mlflow_uri is set, but mlflow is not installed", "pip install mlflow"
+            "tracking.mlflow_uri is set, but mlflow is not installed",
+            "install the extra: uv pip install 'lima[mlflow]'",
         ) from None
     mlflow.set_tracking_uri(uri)
-    mlflow.start_run(run_name=run)
+    # A run that is continued goes on where it stopped: its name is its own.
+    before = mlflow.search_runs(
+        filter_string=f"attributes.run_name = '{run}'", max_results=1, output_format="list", search_all_experiments=True
+    )
+    mlflow.start_run(run_id=before[0].info.run_id if before else None, run_name=None if before else run)
     return mlflow
 
 
@@ -63,6 +68,7 @@ def _wandb(run: str, project: str) -> Any:
         import wandb  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         raise FailedPrecondition(
-            "tracking.wandb_project is set, but wandb is not installed", "pip install wandb"
+            "tracking.wandb_project is set, but wandb is not installed",
+            "install the extra: uv pip install 'lima[wandb]'",
         ) from None
     return wandb.init(project=project, name=run, id=run, resume="allow")

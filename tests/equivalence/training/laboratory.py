@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,8 @@ def assert_same(ours: Outcome, reference: Outcome, *, losses: float, weights: fl
         )
     assert ours.weights.keys() == reference.weights.keys()
     for name, weight in reference.weights.items():
-        torch.testing.assert_close(
-            ours.weights[name], weight, rtol=0, atol=weights, msg=lambda text, name=name: f"{name}: {text}"
-        )
+        torch.testing.assert_close(ours.weights[name], weight, rtol=0, atol=weights, msg=partial(_named, name))
+
+
+def _named(name: str, text: str) -> str:
+    return f"{name}: {text}"

@@ -6,13 +6,18 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from services.shared.records import RunPhase
-from tests.equivalence.training.laboratory import Laboratory
+from tests.equivalence.training.laboratory import REPOSITORY, Laboratory, Outcome, assert_same
 from tests.fixtures.tiny_language_model import write_dataset
 from training_jobs.__main__ import main
 
@@ -64,6 +69,92 @@ def test_an_absent_dataset_or_model(laboratory: Laboratory, capsys: pytest.Captu
     assert "base_model = " in refused(laboratory, capsys, laboratory.spec("absent-model", base_model=absent))
 
 
+def test_an_empty_dataset(laboratory: Laboratory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_dataset(tmp_path)
+    (tmp_path / "train.jsonl").write_text("\n")
+    assert "must hold at least one example" in refused(
+        laboratory, capsys, laboratory.spec("empty", dataset=str(tmp_path))
+    )
+
+
+def test_a_limit_past_the_context(laboratory: Laboratory, capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(laboratory, capsys, laboratory.spec("long", {"max_length": 4096}))
+    assert "recipe.max_length = 4096: must be at most 2048" in error
+
+
+def test_an_incomplete_model(laboratory: Laboratory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = shutil.copytree(laboratory.base, tmp_path / "base")
+    (base / "model.safetensors").unlink()
+    error = refused(laboratory, capsys, laboratory.spec("incomplete", base_model=str(base)))
+    assert "is incomplete: model.safetensors is missing" in error
+
+
+def test_a_model_that_wants_to_run_code(
+    laboratory: Laboratory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = shutil.copytree(laboratory.base, tmp_path / "base")
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "evil.Model"}}))
+    assert "wants to run code of its own" in refused(laboratory, capsys, laboratory.spec("code", base_model=str(base)))
+
+
+def test_a_tokenizer_with_nothing_to_pad_with(
+    laboratory: Laboratory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = shutil.copytree(laboratory.base, tmp_path / "base")
+    config = json.loads((base / "tokenizer_config.json").read_text())
+    bare = {key: value for key, value in config.items() if key not in ("bos_token", "eos_token", "pad_token")}
+    (base / "tokenizer_config.json").write_text(json.dumps(bare))
+    assert "has no token to pad with" in refused(laboratory, capsys, laboratory.spec("padless", base_model=str(base)))
+
+
+def test_a_tokenizer_without_padding_gets_a_pad_token_that_is_not_eot(
+    laboratory: Laboratory, reference: Outcome
+) -> None:
+    assert AutoTokenizer.from_pretrained(laboratory.base).pad_token is None
+    folder = laboratory.run_folder("reference") / reference.status.last_checkpoint
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.pad_token not in (None, tokenizer.eos_token)
+
+
+def test_a_loss_that_is_not_a_number(
+    laboratory: Laboratory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = shutil.copytree(laboratory.base, tmp_path / "base")
+    weights = load_file(base / "model.safetensors")
+    weights["model.layers.1.mlp.down_proj.weight"][3, 5] = float("nan")
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    error = refused(laboratory, capsys, laboratory.spec("nan", base_model=str(base)))
+    assert "training diverged at step 1: the loss is nan" in error
+    assert "on examples train-" in error
+    assert not (laboratory.run_folder("nan") / "checkpoints").exists()
+
+
+LIMITED = """
+import re, resource, sys
+from pathlib import Path
+from training_jobs import __main__, worker
+held = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (held + (400 << 20), held + (400 << 20)))
+sys.exit(__main__.main(["run", "--spec", sys.argv[1]]))
+"""
+
+
+def test_running_out_of_memory_says_which_setting_to_change(laboratory: Laboratory, tmp_path: Path) -> None:
+    """A process that the system lets have 400 MiB more, and a forward pass of some 80,000 tokens."""
+    turns = [{"role": "user", "content": "tea"}, {"role": "assistant", "content": "cup " * 1900}]
+    lines = [example(id=f"e{number}", messages=turns) for number in range(32)]
+    dataset = write_dataset(tmp_path, lines=lines, dev=0)
+    compute = {"engine": "bare", "threads": 1, "micro_batch_tokens": 100_000}
+    spec = laboratory.spec("too-large", {"batch_size": 32}, dataset=str(dataset), compute=compute)
+    environment = os.environ | laboratory.environment
+    command = [sys.executable, "-c", LIMITED, str(spec)]
+    ended = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1, ended.stderr[-2000:]
+    assert "out of memory in a forward pass of at most 100000 tokens" in ended.stderr
+    assert "lower compute.micro_batch_tokens" in ended.stderr
+
+
 def test_a_pickled_model(laboratory: Laboratory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base = shutil.copytree(laboratory.base, tmp_path / "base")
     (base / "model.safetensors").rename(base / "pytorch_model.bin")
@@ -106,13 +197,37 @@ def test_a_malformed_spec(laboratory: Laboratory, tmp_path: Path, capsys: pytest
     assert "must be YAML or JSON" in refused(laboratory, capsys, tmp_path / "spec.yaml")
 
 
-def test_a_store_that_is_full(
-    laboratory: Laboratory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=False, capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"a disk that can fill up cannot be mounted here: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_disk_that_fills_up_in_the_middle_of_an_upload(
+    laboratory: Laboratory,
+    reference: Outcome,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    small_disk: Path,
 ) -> None:
-    """A folder of the store's cannot be made, from the first checkpoint on."""
+    """The run stops and leaves nothing half-written; with more room the same command ends as if nothing had been."""
     monkeypatch.setattr("training_jobs.store_sync.RETRY_SECONDS", 0.0)
-    folder = laboratory.run_folder("full")
-    folder.mkdir(parents=True)
-    (folder / "checkpoints").write_text("a file where the folder should be")
-    assert "could not be written" in refused(laboratory, capsys, laboratory.spec("full"))
-    assert not (folder / "state").exists()
+    compute = {"engine": "bare", "threads": 1, "micro_batch_tokens": 100_000}
+    spec = laboratory.spec("full", output=str(small_disk), compute=compute)
+    error = refused(laboratory, capsys, spec)
+    assert "could not be written" in error
+    assert "No space left on device" in error
+    assert "start the same run again" in error
+    folders = [path for kind in ("checkpoints", "state") for path in (small_disk / "full" / kind).glob("*")]
+    assert all((path / "manifest.json").is_file() for path in folders), "whole or absent"
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    assert main(["run", "--spec", str(spec)]) == 0
+    (laboratory.folder / "runs" / "full").symlink_to(small_disk / "full")
+    assert_same(laboratory.outcome("full"), reference, losses=1e-6, weights=1e-6)
