@@ -26,11 +26,13 @@ PAGE = 20_000
 
 async def load_columns(database: Database, spec: StudySpec) -> Columns:
     """The verdicts on items that are not gold."""
-    builder = ColumnsBuilder(
-        lambda judge, kind: spec.human.group(judge) if kind == "human" else judge,
-        () if spec.rules.pairwise else spec.rules.choices,
-    )
     async with database.session() as session:
+        split = sa.select(t.splits.c.out_of_distribution).where(t.splits.c.study == spec.name)
+        builder = ColumnsBuilder(
+            lambda judge, kind: spec.human.group(judge) if kind == "human" else judge,
+            () if spec.rules.pairwise else spec.rules.choices,
+            (await session.execute(split)).scalar(),
+        )
         await _add_items(session, spec, builder)
         after = 0
         while (last := await _add_page(session, spec, builder, after)) is not None:

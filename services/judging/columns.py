@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import Any
@@ -68,11 +68,14 @@ class Columns:
     first_on_a: BoolArray
     draw: IntArray
     source: IntArray
+    split: IntArray
     length_difference: FloatArray
     system_names: list[tuple[str, ...]]
     judge_names: list[str]
     group_names: list[str]
     source_names: list[str]
+    # Empty where nobody has split the prompts.
+    split_names: list[str]
     # "human", "llm" or "imported" for each group.
     group_kinds: dict[str, str]
     # (systems, group, state) -> verdicts that are not OK.
@@ -89,7 +92,7 @@ class Columns:
 
 _ARRAYS = (
     "prompt", "place", "systems", "judge", "group", "preference", "label", "score", "first_on_a", "draw", "source",
-    "length_difference",
+    "split", "length_difference",
 )  # fmt: skip
 
 
@@ -117,9 +120,17 @@ class ColumnsBuilder:
     Args:
         group_of: the group of a judge, by name and kind.
         labels: the protocol's labels, which gives each its code.
+        out_of_distribution: the prompts that a person found to be so; None where nobody has looked.
     """
 
-    def __init__(self, group_of: Callable[[str, str], str], labels: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        group_of: Callable[[str, str], str],
+        labels: Sequence[str] = (),
+        out_of_distribution: Collection[str] | None = None,
+    ) -> None:
+        self._split_names = [] if out_of_distribution is None else ["in distribution", "out of distribution"]
+        self._out = frozenset(out_of_distribution or ())
         self._group_of = group_of
         self._labels = {label: code for code, label in enumerate(labels)}
         self._items, self._prompts, self._systems, self._parts = Codes(), Codes(), Codes(), Codes()
@@ -136,6 +147,7 @@ class ColumnsBuilder:
                 self._prompts.of(group.prompts, count),
                 np.full(count, self._systems[group.systems]),
                 np.full(count, self._parts[group.part]),
+                np.fromiter((prompt in self._out for prompt in group.prompts), np.int64, count),
                 np.array(group.length_differences, dtype=np.float64),
             )
         )
@@ -160,7 +172,7 @@ class ColumnsBuilder:
     def columns(self) -> Columns:
         """Everything that was added."""
         item, preference, judge, state, *rest = _joined(self._verdict_columns, "idibbd?i")
-        prompt_of, systems_of, part_of, length_of = _joined(self._item_columns, "llld")
+        prompt_of, systems_of, part_of, split_of, length_of = _joined(self._item_columns, "lllld")
         counts, usable = item >= 0, state == 0
         label, score, first_on_a, draw = (column[counts & usable] for column in rest)
         lost = counts & ~usable
@@ -181,11 +193,13 @@ class ColumnsBuilder:
             first_on_a=first_on_a,
             draw=draw.astype(np.int64),
             source=part_of[place],
+            split=split_of[place],
             length_difference=length_of[place],
             system_names=list(self._systems),
             judge_names=[name for name, _, _ in named],
             group_names=list(groups),
             source_names=list(self._parts),
+            split_names=self._split_names,
             group_kinds={group: kind for _, kind, group in reversed(named)},
             excluded=self._excluded(systems_of[item[lost]], judge[lost], state[lost], [group for _, _, group in named]),
         )

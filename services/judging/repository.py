@@ -51,11 +51,13 @@ class StoredStudy:
     gold_count: int
     sample_count: int
     verdict_count: int
-    # Grows with every verdict that is added or taken back.
+    # Grows with every verdict that is added or taken back, and with every split that is confirmed.
     changes: int
     empty_answers: dict[str, int]
     created: float
     usage: Usage
+    # How its prompts were split, in words; empty where nobody has split them.
+    split: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,8 @@ class StudyRepository:
     async def _complete(self, session: AsyncSession, rows: Sequence[Any]) -> list[StoredStudy]:
         names = [row["name"] for row in rows]
         counts = {row.study: row for row in await session.execute(_counts_query(names))}
+        splits = sa.select(t.splits).where(t.splits.c.study.in_(names))
+        split = {row.study: row for row in await session.execute(splits)}
         usage = {row.study: row for row in await session.execute(_usage_query(names))}
         return [
             StoredStudy(
@@ -189,7 +193,9 @@ class StudyRepository:
                 gold_count=row["gold_count"],
                 sample_count=row["sample_count"],
                 verdict_count=counts[row["name"]].verdicts if row["name"] in counts else 0,
-                changes=counts[row["name"]].changes if row["name"] in counts else 0,
+                changes=(counts[row["name"]].changes if row["name"] in counts else 0)
+                + (split[row["name"]].changes if row["name"] in split else 0),
+                split=_told(split[row["name"]]) if row["name"] in split else "",
                 empty_answers=dict(row["empty_answers"]),
                 created=row["created"],
                 usage=Usage(*usage[row["name"]][1:]) if row["name"] in usage else Usage(),
@@ -210,7 +216,7 @@ class StudyRepository:
     async def delete(self, name: str) -> None:
         """Delete a study with all that hangs on it; open leases end with it."""
         async with self.database.transaction() as session:
-            for table in (t.slots, t.verdicts, t.tallies, t.results, t.ledger, t.items):
+            for table in (t.slots, t.verdicts, t.tallies, t.results, t.splits, t.ledger, t.items):
                 await session.execute(table.delete().where(table.c.study == name))
             await session.execute(t.studies.delete().where(t.studies.c.name == name))
         self._facts.pop(name, None)
@@ -260,6 +266,14 @@ def _keep(kept: dict[_K, _V], key: _K, value: _V, limit: int) -> None:
     while len(kept) >= limit:
         kept.pop(next(iter(kept)))
     kept[key] = value
+
+
+def _told(split: Any) -> str:
+    return (
+        f"{split.confirmed_by or 'somebody'} found {len(split.out_of_distribution)} prompts to be out of distribution, "
+        f"beginning from those whose nearest training example in {split.dataset_uri} is less similar than "
+        f"{split.threshold:g}"
+    )
 
 
 def _joined() -> sa.Select[Any]:

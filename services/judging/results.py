@@ -22,7 +22,10 @@ from services.judging.statistics.scores import mean_score, paired_difference, sh
 
 @dataclass(frozen=True, slots=True)
 class PairResult:
-    """One judge, or group of people, on one pair; `source` is empty for all prompts together."""
+    """One judge, or group of people, on one pair.
+
+    `source` is empty for all prompts together, else their source or their side of a confirmed split.
+    """
 
     first: str
     second: str
@@ -107,9 +110,10 @@ def compute(
     else:
         results.scores = [_score(*part, rules) for part in _parts(columns)]
         results.differences = list(_differences(columns))
-    if len(columns.source_names) > 1:
-        for code, source in enumerate(columns.source_names):
-            for names, group, part in _parts(columns.at(columns.source == code)):
+    sources = columns.source_names if len(columns.source_names) > 1 else []
+    for names_of_parts, codes in ((sources, columns.source), (columns.split_names, columns.split)):
+        for code, source in enumerate(names_of_parts):
+            for names, group, part in _parts(columns.at(codes == code)):
                 if rules.pairwise:
                     pair = _pair(names, group, part, source=source, resamples=resamples, seed=seed)
                     results.pairs_by_source.append(pair)

@@ -12,11 +12,13 @@ from services.judging.assignments import Assignments
 from services.judging.exports import export_verdicts
 from services.judging.imports import import_responses, import_verdicts
 from services.judging.report.writer import write_report
+from services.judging.splits import confirm, propose
 from services.judging.studies import Studies
 from services.judging.translate import (
     from_computed,
     from_judge_progress,
     from_progress,
+    from_split,
     from_study,
     from_verdict,
     study_id,
@@ -25,13 +27,14 @@ from services.judging.translate import (
 from services.shared.errors import InvalidInput
 from services.shared.operations import OperationContext, Operations
 from services.shared.paging import decode_page_token, encode_page_token, page_size
+from services.shared.rpc import principal
 from services.shared.rpc.principal import Role
 from services.shared.rpc.server import Service
 
 RUN = "run_study"
 REPORT = "create_report"
 READING = (
-    "GetStudy", "ListStudies", "GetStudyProgress", "ListVerdicts", "GetResults",
+    "GetStudy", "ListStudies", "GetStudyProgress", "ListVerdicts", "GetResults", "ProposeSplit",
 )  # fmt: skip
 _STATES = ("", "ok", "unparsable", "failed", "skipped")
 
@@ -139,6 +142,25 @@ class JudgingServicer(judging_pb2_grpc.JudgingServiceServicer):
             return from_computed(await self._studies.current(name))
         computed, study = await self._studies.latest(name)
         return from_computed(computed, study.changes - computed.changes)
+
+    async def ProposeSplit(self, request: judging_pb2.ProposeSplitRequest, context: Any) -> judging_pb2.Split:
+        studies, threshold = self._studies, request.threshold if request.HasField("threshold") else None
+        name = study_id(request.name)
+        return from_split(name, await propose(studies.repository, studies.store, name, request.dataset_uri, threshold))
+
+    async def ConfirmSplit(self, request: judging_pb2.ConfirmSplitRequest, context: Any) -> judging_pb2.Split:
+        studies, threshold = self._studies, request.threshold if request.HasField("threshold") else None
+        name = study_id(request.name)
+        found = await confirm(
+            studies.repository,
+            studies.store,
+            name,
+            request.dataset_uri,
+            threshold,
+            request.out_of_distribution,
+            principal.current().name,
+        )
+        return from_split(name, found)
 
     async def CreateReport(self, request: judging_pb2.CreateReportRequest, context: Any) -> operations_pb2.Operation:
         await self._studies.repository.get(study_id(request.name))

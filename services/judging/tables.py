@@ -128,6 +128,20 @@ results = Table(
     Column("numbers", Text, nullable=False),
 )
 
+# Which prompts are far from everything that was trained on, as a person confirmed: see splits.py.
+splits = Table(
+    "splits",
+    metadata,
+    Column("study", ForeignKey("studies.name", ondelete="CASCADE"), primary_key=True),
+    Column("dataset_uri", Text, nullable=False),
+    Column("threshold", Float, nullable=False),
+    Column("out_of_distribution", JSON, nullable=False),
+    Column("confirmed_by", String(128), nullable=False),
+    Column("confirmed", Float, nullable=False),
+    # How often it was confirmed: results change with it.
+    Column("changes", Integer, nullable=False),
+)
+
 # One place for one person's verdict on one item; an item has as many as people must see it.
 slots = Table(
     "slots",

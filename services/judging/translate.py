@@ -12,14 +12,17 @@ from lima.judging.v1 import judging_pb2, study_pb2
 from services.judging.assignments import Progress
 from services.judging.group_agreement import AgreementResult
 from services.judging.kept_results import Computed
+from services.judging.nearest import METHOD
 from services.judging.repository import StoredStudy
 from services.judging.results import PairResult, Results, ScoreResult
+from services.judging.splits import Split
 from services.judging.statistics.estimate import Estimate
 from services.judging.studies import JudgeProgress
 from services.judging.study import NAME, StudySpec
 from services.judging.verdicts import Choice, Verdict
 from services.shared.errors import InvalidInput
 
+MAX_EXCERPT = 300
 _PREFIX = "studies/"
 _CHOICES = {
     Choice.WIN: study_pb2.CHOICE_WIN,
@@ -257,6 +260,30 @@ def from_progress(progress: Progress) -> judging_pb2.AnnotatorProgress:
         gold_accuracy=progress.gold_accuracy,
         median_seconds=progress.median_seconds,
     )
+
+
+def from_split(study: str, split: Split) -> judging_pb2.Split:
+    message = judging_pb2.Split(
+        study=_PREFIX + study,
+        dataset_uri=split.dataset_uri,
+        threshold=split.threshold,
+        method=METHOD,
+        confirmed_by=split.confirmed_by,
+        prompts=[
+            judging_pb2.SplitPrompt(
+                prompt_id=each.prompt_id,
+                text=each.text[:MAX_EXCERPT],
+                nearest_example=each.nearest.example if each.nearest else "",
+                nearest_text=each.nearest.text if each.nearest else "",
+                similarity=each.nearest.similarity if each.nearest else 0.0,
+                out_of_distribution=each.out_of_distribution,
+            )
+            for each in split.prompts
+        ],
+    )
+    if split.confirmed:
+        message.confirm_time.CopyFrom(timestamp(split.confirmed))
+    return message
 
 
 def from_judge_progress(progress: JudgeProgress) -> judging_pb2.JudgeProgress:

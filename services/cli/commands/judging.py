@@ -10,6 +10,7 @@ import typer
 
 from services.cli.commands.judging_files import app as files_app
 from services.cli.commands.judging_shared import StudyArgument, call, show_results, with_interval
+from services.cli.commands.judging_split import app as split_app
 from services.cli.help import with_examples
 from services.cli.output import JsonOption, emit, message_to_dict, next_commands, note, progress, table
 
@@ -27,6 +28,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(files_app)
+app.add_typer(split_app)
 
 
 @app.command(

@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Any
 
 from services.judging.group_agreement import AgreementResult
+from services.judging.nearest import METHOD
 from services.judging.report import paper
 from services.judging.report.methods import methods
 from services.judging.report.provenance import Provenance
@@ -52,11 +53,12 @@ def document(
         "reliabilities": [dataclasses.asdict(each) for each in results.reliabilities],
         "gold": [dataclasses.asdict(each) for each in results.gold],
         "prompts_needed": _prompts_needed(results),
-        "methods": methods(spec, results),
+        "methods": [*methods(spec, results), *([f"{study.split} ({METHOD})."] if study.split else [])],
         "usage": dataclasses.asdict(study.usage),
         "systems": {name: dataclasses.asdict(each) for name, each in provenance.items()},
         "spec": spec.model_dump(mode="json"),
         "context": dict(context),
+        "nearest_method": "",
         "readings": [_reading(each) for each in readings],
     }
     cleaned = _finite(value)
@@ -119,7 +121,7 @@ def _reading(reading: Reading) -> dict[str, Any]:
         "why": reading.why,
         "prompt": [[turn.role, turn.content[:MAX_TEXT]] for turn in item.prompt],
         "answers": [
-            {"system": system, "text": text[:MAX_TEXT], "cut": max(0, len(text) - MAX_TEXT)}
+            {"system": system, "text": text[:MAX_TEXT], "cut": max(0, len(text) - MAX_TEXT), "nearest": []}
             for system, text in zip(item.systems, item.texts(), strict=True)
         ],
         "verdicts": [_verdict(verdict) for verdict in reading.verdicts],

@@ -40,9 +40,9 @@ def methods(spec: StudySpec, results: Results) -> list[str]:
     if results.agreements:
         sentences.append(
             "Agreement on an item is 1 if two judges agree, 1/2 if exactly one of them chose neither, and 0 otherwise; "
-            "Cohen's kappa, Fleiss' kappa and Krippendorff's alpha have bootstrap intervals over items."
+            "Cohen's kappa, Fleiss' kappa and Krippendorff's alpha have bootstrap intervals over prompts."
             if spec.rules.pairwise
-            else "Agreement is the share of equal labels; kappas and alpha have bootstrap intervals over items."
+            else "Agreement is the share of equal labels; kappas and alpha have bootstrap intervals over prompts."
         )
     if spec.human.gold:
         sentences.append(f"{len(spec.human.gold)} prompts with known answers were mixed in and are not counted.")

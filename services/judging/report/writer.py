@@ -14,6 +14,7 @@ from services.judging.exporters import to_jsonl
 from services.judging.items import Item
 from services.judging.report.document import document
 from services.judging.report.figures import figures_of
+from services.judging.report.neighbours import add_neighbours
 from services.judging.report.page import render_page
 from services.judging.report.provenance import parse_context, trace
 from services.judging.report.readings import choose
@@ -53,6 +54,7 @@ def _write(
     provenance = trace(store, study.spec, dict(context))
     figures = figures_of(study.spec, results, provenance)
     whole = document(study, results, choose(items, verdicts), provenance, context)
+    add_neighbours(whole, store, provenance)
     prefix = f"studies/{study.spec.name}"
     with tempfile.TemporaryDirectory(prefix="lima-report-") as place:
         folder = Path(place)

@@ -325,6 +325,62 @@ class Results(_message.Message):
     compute_time: _timestamp_pb2.Timestamp
     def __init__(self, study: _Optional[str] = ..., pairs: _Optional[_Iterable[_Union[PairResult, _Mapping]]] = ..., scores: _Optional[_Iterable[_Union[ScoreResult, _Mapping]]] = ..., agreements: _Optional[_Iterable[_Union[AgreementResult, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., strengths: _Optional[_Iterable[_Union[StrengthResult, _Mapping]]] = ..., reliabilities: _Optional[_Iterable[_Union[ReliabilityResult, _Mapping]]] = ..., gold: _Optional[_Iterable[_Union[GoldResult, _Mapping]]] = ..., verdict_count: _Optional[int] = ..., newer_changes: _Optional[int] = ..., compute_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
+class ProposeSplitRequest(_message.Message):
+    __slots__ = ("name", "dataset_uri", "threshold")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DATASET_URI_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    dataset_uri: str
+    threshold: float
+    def __init__(self, name: _Optional[str] = ..., dataset_uri: _Optional[str] = ..., threshold: _Optional[float] = ...) -> None: ...
+
+class ConfirmSplitRequest(_message.Message):
+    __slots__ = ("name", "dataset_uri", "threshold", "out_of_distribution")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DATASET_URI_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    OUT_OF_DISTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    dataset_uri: str
+    threshold: float
+    out_of_distribution: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., dataset_uri: _Optional[str] = ..., threshold: _Optional[float] = ..., out_of_distribution: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Split(_message.Message):
+    __slots__ = ("study", "dataset_uri", "threshold", "method", "prompts", "confirmed_by", "confirm_time")
+    STUDY_FIELD_NUMBER: _ClassVar[int]
+    DATASET_URI_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    PROMPTS_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_BY_FIELD_NUMBER: _ClassVar[int]
+    CONFIRM_TIME_FIELD_NUMBER: _ClassVar[int]
+    study: str
+    dataset_uri: str
+    threshold: float
+    method: str
+    prompts: _containers.RepeatedCompositeFieldContainer[SplitPrompt]
+    confirmed_by: str
+    confirm_time: _timestamp_pb2.Timestamp
+    def __init__(self, study: _Optional[str] = ..., dataset_uri: _Optional[str] = ..., threshold: _Optional[float] = ..., method: _Optional[str] = ..., prompts: _Optional[_Iterable[_Union[SplitPrompt, _Mapping]]] = ..., confirmed_by: _Optional[str] = ..., confirm_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SplitPrompt(_message.Message):
+    __slots__ = ("prompt_id", "text", "nearest_example", "nearest_text", "similarity", "out_of_distribution")
+    PROMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    NEAREST_EXAMPLE_FIELD_NUMBER: _ClassVar[int]
+    NEAREST_TEXT_FIELD_NUMBER: _ClassVar[int]
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    OUT_OF_DISTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    prompt_id: str
+    text: str
+    nearest_example: str
+    nearest_text: str
+    similarity: float
+    out_of_distribution: bool
+    def __init__(self, prompt_id: _Optional[str] = ..., text: _Optional[str] = ..., nearest_example: _Optional[str] = ..., nearest_text: _Optional[str] = ..., similarity: _Optional[float] = ..., out_of_distribution: _Optional[bool] = ...) -> None: ...
+
 class CreateReportRequest(_message.Message):
     __slots__ = ("name", "context_json")
     NAME_FIELD_NUMBER: _ClassVar[int]

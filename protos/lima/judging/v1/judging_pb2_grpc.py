@@ -92,6 +92,16 @@ class JudgingServiceStub:
                 request_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.GetResultsRequest.SerializeToString,
                 response_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.Results.FromString,
                 _registered_method=True)
+        self.ProposeSplit = channel.unary_unary(
+                '/lima.judging.v1.JudgingService/ProposeSplit',
+                request_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.ProposeSplitRequest.SerializeToString,
+                response_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.Split.FromString,
+                _registered_method=True)
+        self.ConfirmSplit = channel.unary_unary(
+                '/lima.judging.v1.JudgingService/ConfirmSplit',
+                request_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.ConfirmSplitRequest.SerializeToString,
+                response_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.Split.FromString,
+                _registered_method=True)
         self.CreateReport = channel.unary_unary(
                 '/lima.judging.v1.JudgingService/CreateReport',
                 request_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.CreateReportRequest.SerializeToString,
@@ -173,6 +183,20 @@ class JudgingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ProposeSplit(self, request, context):
+        """Which prompts are far from everything in a training set: a proposal, by similarity alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmSplit(self, request, context):
+        """A person's decision; results are then broken down by it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateReport(self, request, context):
         """Writes report.html, report.json and figures. Response: Report.
         """
@@ -237,6 +261,16 @@ def add_JudgingServiceServicer_to_server(servicer, server):
                     servicer.GetResults,
                     request_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.GetResultsRequest.FromString,
                     response_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.Results.SerializeToString,
+            ),
+            'ProposeSplit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProposeSplit,
+                    request_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.ProposeSplitRequest.FromString,
+                    response_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.Split.SerializeToString,
+            ),
+            'ConfirmSplit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmSplit,
+                    request_deserializer=lima_dot_judging_dot_v1_dot_judging__pb2.ConfirmSplitRequest.FromString,
+                    response_serializer=lima_dot_judging_dot_v1_dot_judging__pb2.Split.SerializeToString,
             ),
             'CreateReport': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateReport,
@@ -542,6 +576,60 @@ class JudgingService:
             '/lima.judging.v1.JudgingService/GetResults',
             lima_dot_judging_dot_v1_dot_judging__pb2.GetResultsRequest.SerializeToString,
             lima_dot_judging_dot_v1_dot_judging__pb2.Results.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProposeSplit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lima.judging.v1.JudgingService/ProposeSplit',
+            lima_dot_judging_dot_v1_dot_judging__pb2.ProposeSplitRequest.SerializeToString,
+            lima_dot_judging_dot_v1_dot_judging__pb2.Split.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmSplit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lima.judging.v1.JudgingService/ConfirmSplit',
+            lima_dot_judging_dot_v1_dot_judging__pb2.ConfirmSplitRequest.SerializeToString,
+            lima_dot_judging_dot_v1_dot_judging__pb2.Split.FromString,
             options,
             channel_credentials,
             insecure,
