@@ -19,8 +19,8 @@ from services.console.recent import Recent
 from services.console.views import last_part
 
 PAGE_SIZE = 200
-# Home asks again every few seconds, for everybody who has it open.
-FRESH_SECONDS = 2.0
+# Home asks again every five seconds, for everybody who has it open.
+FRESH_SECONDS = 4.0
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Annotated
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Depends, Form, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from lima.common.v1 import message_pb2
 from lima.curation.v1 import curation_pb2, review_pb2
@@ -48,19 +48,20 @@ async def queues(request: Request, _session: Reviewer) -> Response:
 
 @router.get("/review/{queue}/next")
 async def next_candidate(request: Request, queue: str, session: Reviewer, source: str = "") -> Response:
-    """Leases the next candidate to the reviewer and shows it; the queue's end is a page of its own."""
+    """Leases the next candidate to the reviewer and shows it; the queue's end is a page of its own.
+
+    No redirect leads to the candidate's own address: a script of the page names it, which saves a way to the server.
+    """
     backends: Backends = request.app.state.resources.backends
     asked = review_pb2.AssignCandidateRequest(parent=f"queues/{queue}", reviewer=session.name, source=source)
     try:
-        async with calls():
-            candidate = await backends.review.AssignCandidate(asked, timeout=PAGE_SECONDS)
+        return await _shown(request, queue, source, backends.review.AssignCandidate(asked, timeout=PAGE_SECONDS))
     except (NotFound, FailedPrecondition):
         async with calls():
             progress = await backends.review.GetReviewProgress(
                 review_pb2.GetReviewProgressRequest(parent=f"queues/{queue}"), timeout=PAGE_SECONDS
             )
         return page(request, "review_done.html", queue=queue, progress=progress)
-    return RedirectResponse(_path(queue, last_part(candidate.name), source), 303)
 
 
 @router.get("/review/{queue}/table")
@@ -132,14 +133,20 @@ async def undo(request: Request, queue: str, session: Reviewer, source: Annotate
 
 @router.get("/review/{queue}/c/{candidate_id}")
 async def candidate_page(
-    request: Request, queue: str, candidate_id: str, session: Reviewer, source: str = ""
+    request: Request, queue: str, candidate_id: str, _session: Reviewer, source: str = ""
 ) -> Response:
     backends: Backends = request.app.state.resources.backends
     asked = review_pb2.GetCandidateRequest(name=f"queues/{queue}/candidates/{candidate_id}")
+    return await _shown(request, queue, source, backends.review.GetCandidate(asked, timeout=PAGE_SECONDS))
+
+
+async def _shown(request: Request, queue: str, source: str, asked: Awaitable[review_pb2.Candidate]) -> Response:
+    """The page of one candidate, with its near-duplicates. Raises what the service says of the candidate."""
+    backends: Backends = request.app.state.resources.backends
     counted = review_pb2.GetReviewProgressRequest(parent=f"queues/{queue}")
     async with calls():
         candidate, progress = await asyncio.gather(
-            backends.review.GetCandidate(asked, timeout=PAGE_SECONDS),
+            asked,
             settle("progress", backends.review.GetReviewProgress(counted, timeout=PAGE_SECONDS)),
         )
     near = (review_pb2.GetCandidateRequest(name=name) for name in candidate.near_duplicates[:SHOWN_DUPLICATES])
@@ -152,12 +159,11 @@ async def candidate_page(
         queue=queue,
         source=source,
         candidate=candidate,
-        candidate_id=candidate_id,
+        here=_path(queue, last_part(candidate.name), source),
         progress=progress,
         duplicates=[(other, _changes(candidate.messages, other.messages)) for other in duplicates if other],
         edits=[(review, _changes(candidate.messages, review.messages)) for review in candidate.reviews],
         reasons=REASONS,
-        mine=any(review.reviewer == session.name for review in candidate.reviews),
     )
 
 

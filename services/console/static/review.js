@@ -1,6 +1,9 @@
 // Editing a candidate: what changed is drawn while one types.
 import { csrf } from "./notice.js";
 
+// The address of the candidate itself, whichever led here: what one reloads or sends is this candidate.
+history.replaceState(history.state, "", document.querySelector("[data-here]").dataset.here);
+
 const details = document.getElementById("edit");
 const form = document.getElementById("edit-form");
 const place = form.querySelector("[data-diff]");

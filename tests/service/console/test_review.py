@@ -45,9 +45,11 @@ def reviewer(stack: Stack) -> Visitor:
 
 def first(reviewer: Visitor, queue: str) -> tuple[str, str]:
     """Path and text of the next candidate's page."""
-    page = reviewer.follow(f"/review/{queue}/next")
+    page = reviewer.get(f"/review/{queue}/next")
     assert page.status_code == 200
-    return page.url.path, page.text
+    here = re.search('data-here="([^"]+)"', page.text)
+    assert here
+    return html.unescape(here[1]), page.text
 
 
 def candidate(stack: Stack, queue: str, path: str) -> review_pb2.Candidate:
