@@ -88,6 +88,10 @@ def stacked_bars(title: str, legend: Sequence[str], bars: Sequence[Bar]) -> str:
     return _chart(title, top + 6, body)
 
 
+# Width of a small character, about.
+_CHARACTER = 6.5
+
+
 def interval_rows(title: str, points: Sequence[Point], low: float, high: float, *, mark: float | None = None) -> str:
     """Values with whiskers on a common axis from `low` to `high`; `mark` is a value to compare with."""
 
@@ -111,10 +115,13 @@ def interval_rows(title: str, points: Sequence[Point], low: float, high: float, 
         body.append(f'<circle class="{shape}" cx="{place(point.value):.1f}" cy="{middle:.1f}" r="5"/>')
         text = f"{point.value:.2f}{'  ' + point.note if point.note else ''}"
         edge = place(point.high if not isnan(point.high) else point.value)
-        anchor, x = ("end", place(point.low) - 10) if edge > WIDTH - 140 else ("start", edge + 10)
-        body.append(
-            f'<text class="small" x="{x:.1f}" y="{middle + 4:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-        )
+        anchor, x, y = "start", edge + 10, middle + 4
+        if edge > WIDTH - 140:
+            begin = place(point.low) - 10
+            # Where neither side has room, the text stands above its whisker.
+            fits = begin - _LEFT > _CHARACTER * len(text)
+            anchor, x, y = ("end", begin, y) if fits else ("end", WIDTH - _RIGHT, middle - 7)
+        body.append(f'<text class="small" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>')
     return _chart(title, bottom + _AXIS, body)
 
 

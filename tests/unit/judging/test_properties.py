@@ -142,3 +142,21 @@ def test_nothing_is_claimed_from_nothing() -> None:
     assert not summary.win_rate.known
     assert (summary.win.n, summary.sign_p) == (0, 1.0)
     assert summarise(replace(nothing, excluded={"unparsable": 3})).win.excluded == {"unparsable": 3}
+
+
+def test_where_sides_did_not_vary_there_is_no_position_bias_to_tell() -> None:
+    """As in AlpacaEval's files, which do not say on which side an answer stood."""
+    preference = np.array([1.0, 1.0, 0.0, 0.5, 1.0])
+    prompts = np.arange(5)
+    for side in (True, False):
+        found = summarise(PairVerdicts(prompts, preference, np.full(5, side), prompts))
+        assert not found.position_bias.known
+        assert found.win_rate.known
+
+
+def test_few_prompts_need_the_sign_test_too() -> None:
+    """Of seven prompts one was won: the bootstrap interval excludes one half, the exact test does not."""
+    prompts = np.arange(7)
+    found = summarise(PairVerdicts(prompts, np.array([1.0] + [0.0] * 6), prompts % 2 == 0, prompts))
+    assert not found.win_rate.contains(0.5)
+    assert not found.supported
