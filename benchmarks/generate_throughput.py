@@ -53,7 +53,7 @@ async def _run(arguments: argparse.Namespace) -> Result:
             for engine in engines:
                 await stack.load(engine)
                 await answer_all(stack, engine, prompts(4), 4)
-            peers = _start(running, stack, arguments.peers, missing)
+            peers = await asyncio.to_thread(_start, running, stack, arguments.peers, missing)
             for series in range(1, arguments.rounds + 1):
                 texts, said = prompts(arguments.requests, series), {}
                 for engine in engines:

@@ -32,12 +32,12 @@ def main() -> None:
 
 
 def answer(pipeline: openvino_genai.ContinuousBatchingPipeline, prompts: list[str], tokens: int) -> list[str]:
-    settings = openvino_genai.GenerationConfig()
+    settings = pipeline.get_config()  # knows the model's own end-of-turn token
     settings.max_new_tokens = tokens
     settings.do_sample = False
     settings.apply_chat_template = False
     results = pipeline.generate(prompts, [settings] * len(prompts))
-    return [result.get_texts()[0] for result in results]
+    return [result.m_generation_ids[0] for result in results]
 
 
 if __name__ == "__main__":
