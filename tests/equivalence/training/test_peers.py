@@ -77,7 +77,7 @@ def test_a_checkpoint_loads_in_plain_transformers_and_stops_at_eot(laboratory: L
         "by-heart", recipe, dataset=str(tmp_path), checkpoints={"keep_first": 60}, evaluation=checks
     )
     folder = laboratory.run_folder("by-heart") / ours.status.last_checkpoint
-    # The run itself saw that generation stops, by a process that knows nothing of it.
+    # The run itself saw that generation stops.
     assert ours.status.message == "2 of 2 answers of the last epoch end in EOT"
     recorded = (laboratory.run_folder("by-heart") / "answers" / "epoch-60.jsonl").read_text().splitlines()
     given = {(found := Response.model_validate_json(line)).prompt_id: found for line in recorded}

@@ -30,6 +30,7 @@ def spec(object_store: ObjectStore, tmp_path: Path) -> TrainingSpec:
             "recipe": {"epochs": 3, "batch_size": 4, "learning_rate": 1e-3},
             "compute": {"engine": "bare", "threads": 1},
             "checkpoints": {"keep_first": 2, "dtype": "bfloat16"},
+            "evaluation": {"answers": 1, "max_new_tokens": 4},
         }
     )
 
@@ -49,6 +50,9 @@ def test_a_run_leaves_what_the_layout_says(
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "checkpoint")
     assert model.dtype == torch.bfloat16
     run = RunFolder.open("tiny", "", settings)
+    # Every epoch answered, the last one for the four prompts of the check that generation stops (dev holds two).
+    assert [len(run.answers(epoch)) for epoch in (1, 2, 3)] == [1, 1, 2]
+    assert "answers of the last epoch end in EOT" in status.message
     assert [row.kind for row in run.metrics()].count("evaluation") == 4
     before = {info.key: info.etag for info in object_store.list("runs/tiny/")}
     assert driver.run(spec, settings) == status
