@@ -31,6 +31,8 @@ from services.inference.sampling import Sampling
 
 # Read by vLLM when it is imported. Memory for keys and values is in GiB, and counts on CPUs only.
 DEFAULTS = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_CPU_KVCACHE_SPACE": "2"}
+# On CPUs vLLM would put a worker's process beside that of its engine, and both would spin for each other's messages.
+CPU_DEFAULTS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 PENALTY = "services.inference.replica.engines.vllm_penalty:GeneratedTokenPenalty"
 # The entry of SamplingParams.extra_args by which a request tells it.
 PENALTY_ARGUMENT = "generated_token_penalty"
@@ -40,7 +42,7 @@ class VllmEngine:
     """An `AsyncLLM` on the model's own files; its EOT comes from the generation config."""
 
     def __init__(self, folder: Path, stop_ids: frozenset[int], options: EngineOptions) -> None:
-        for name, value in DEFAULTS.items():
+        for name, value in (DEFAULTS | ({} if torch.cuda.is_available() else CPU_DEFAULTS)).items():
             os.environ.setdefault(name, value)
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
