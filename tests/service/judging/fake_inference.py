@@ -46,12 +46,15 @@ class FakeInference(inference_pb2_grpc.InferenceServiceServicer, model_pb2_grpc.
     # Raised instead of an answer, for as many calls as there are entries.
     errors: list[LimaError] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    # Runs that began: each asks once which model its judge is.
+    runs: int = 0
     # Set with the first question.
     busy: asyncio.Event = field(default_factory=asyncio.Event)
     at_once: int = 0
     most_at_once: int = 0
 
     async def GetModel(self, request: model_pb2.GetModelRequest, context: Any) -> model_pb2.Model:
+        self.runs += 1
         return model_pb2.Model(
             name=f"{request.name}/versions/v1", state=model_pb2.Model.STATE_READY, kind=model_pb2.Model.KIND_REPLICA
         )

@@ -34,7 +34,7 @@ async def start(settings: Settings) -> tuple[asyncio.subprocess.Process, str]:
     """A judging server as a process, and its address."""
     ready = settings.state_dir / "ready.json"
     ready.unlink(missing_ok=True)
-    own = settings.model_copy(update={"ready_file": ready, "operation_lease_seconds": 2.0})
+    own = settings.model_copy(update={"ready_file": ready, "operation_lease_seconds": 4.0})
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.judging", env=environment(own), stderr=asyncio.subprocess.DEVNULL
     )
@@ -74,11 +74,14 @@ async def test_no_verdict_is_asked_for_twice(settings: Settings, object_store: O
                 process.terminate()
                 await process.wait()
     assert results.pairs[0].wins == PROMPTS, results
-    # Only calls whose answer had not arrived when the process died may be asked again.
+    # Only calls whose answer had not arrived when a run ended may be asked again. One run ended with the process;
+    # on a busy machine a run may also lose its lease, and begins again by itself.
+    assert fake.runs >= 2
+    lost = CONCURRENCY * (fake.runs - 1)
     repeated = [question for question, count in Counter(fake.asked).items() if count > 1]
-    assert len(repeated) <= CONCURRENCY
+    assert len(repeated) <= lost
     assert len(before) < 2 * PROMPTS
-    assert len(fake.asked) <= 2 * PROMPTS + CONCURRENCY
+    assert len(fake.asked) <= 2 * PROMPTS + lost
 
 
 async def verdicts_reach(stub: judging_pb2_grpc.JudgingServiceStub, count: int) -> None:
