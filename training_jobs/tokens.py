@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from huggingface_hub import save_torch_state_dict
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from services.shared.errors import FailedPrecondition, InvalidInput
@@ -128,8 +129,24 @@ def prepare_base(base: Path, recipe: Recipe, target: Path) -> None:
     if model.generation_config is not None:
         model.generation_config.eos_token_id = end
         model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(target, safe_serialization=True)
+    _write_model(model, target)
     tokenizer.save_pretrained(target)
+    # Whoever finds this folder takes it for whole.
+    check_base_folder(target)
+
+
+def _write_model(model: PreTrainedModel, target: Path) -> None:
+    # The model's own save_pretrained writes nothing on any rank but the first of a process group, and says nothing.
+    # The rank that prepares is the one that came first, on each machine.
+    target.mkdir(parents=True, exist_ok=True)
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(target)
+    if model.generation_config is not None:
+        model.generation_config.save_pretrained(target)
+    # Of tied layers the first is kept, which is the embedding.
+    once = {tensor.data_ptr(): name for name, tensor in reversed(model.state_dict().items())}
+    plain = {name: tensor for name, tensor in model.state_dict().items() if once[tensor.data_ptr()] == name}
+    save_torch_state_dict(plain, target, max_shard_size="5GB", metadata={"format": "pt"})
 
 
 def add_row(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: EndOfTurn) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -134,3 +135,21 @@ def test_an_incomplete_folder_is_refused(copied: Path, name: str, text: str | No
         (copied / name).write_text(text)
     with pytest.raises(InvalidInput, match=rule):
         check_base_folder(copied)
+
+
+def test_any_rank_may_prepare_the_base(base: Path, tmp_path: Path) -> None:
+    """Ranks of one machine share its cache, and the first to come fills it: often not rank 0."""
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    prepare_base(base, Recipe(), tmp_path / "alone")
+    dist.init_process_group("fake", rank=1, world_size=2, store=FakeStore())
+    try:
+        prepare_base(base, Recipe(), tmp_path / "second")
+    finally:
+        dist.destroy_process_group()
+    names = {path.name for path in (tmp_path / "alone").iterdir()}
+    assert {"config.json", "generation_config.json", "model.safetensors"} <= names
+    assert {path.name for path in (tmp_path / "second").iterdir()} == names
+    alone, second = (load_file(tmp_path / folder / "model.safetensors") for folder in ("alone", "second"))
+    assert alone.keys() == second.keys()
+    assert all(torch.equal(alone[name], second[name]) for name in alone)
