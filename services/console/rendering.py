@@ -14,7 +14,9 @@ from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
 # A page never renders more of one text than this many characters as Markdown; the rest is shown plain.
-MAX_MARKDOWN = 40_000
+MAX_MARKDOWN = 20_000
+# Finding the links of a text takes time that grows with the square of these: more of them are shown plain.
+MAX_BRACKETS = 2_000
 MAX_HIGHLIGHT = 20_000
 
 TAGS = {
@@ -54,6 +56,8 @@ def markdown(text: str) -> Markup:
     Raw HTML in the text is shown as text. Headings begin at h3, so that the page's own outline stays whole.
     """
     shown, rest = text[:MAX_MARKDOWN], text[MAX_MARKDOWN:]
+    if shown.count("[") > MAX_BRACKETS:
+        shown, rest = "", text
     tokens = _MARKDOWN.parse(shown)
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.console.rendering import ATTRIBUTES, MAX_MARKDOWN, TAGS, markdown, safe_link
+from services.console.rendering import ATTRIBUTES, MAX_BRACKETS, MAX_MARKDOWN, TAGS, markdown, safe_link
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -110,6 +110,12 @@ def test_a_very_long_text_is_whole_and_bounded_in_work() -> None:
     html = markdown(text)
     assert html.count("<em>") <= MAX_MARKDOWN
     assert len("".join(Seen(html).words)) >= len(text) - 3 * html.count("<em>")
+
+
+def test_a_text_made_to_cost_much_is_shown_plain() -> None:
+    text = "[" * (MAX_BRACKETS + 1) + "*a*"
+    assert markdown(text) == f'<pre tabindex="0">{text}</pre>'
+    assert "<em>" in markdown("[" * MAX_BRACKETS + " *a*")
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "//evil", "ftp://x", "", "https://" + "a" * 2000])
