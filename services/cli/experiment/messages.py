@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
@@ -32,7 +32,7 @@ def parse_message(section: Any, message: M, field: str) -> M:
 
     Raises InvalidInputs for every unknown key (with the nearest known one), wrong type and unknown enum value.
     """
-    violations = list(of_map(section, message.DESCRIPTOR, field))
+    violations = list(of_map(section, cast("Descriptor", message.DESCRIPTOR), field))
     if violations:
         raise InvalidInputs(violations)
     try:
@@ -100,7 +100,7 @@ def broken_rule(value: Any, field: FieldDescriptor) -> str:
         return "" if isinstance(value, int | float) and not isinstance(value, bool) else "must be a number"
     if kind == FieldDescriptor.CPPTYPE_BOOL:
         return "" if isinstance(value, bool) else "must be true or false"
-    if kind == FieldDescriptor.CPPTYPE_ENUM:
+    if field.enum_type is not None:
         names = [name for name in field.enum_type.values_by_name if not name.endswith("_UNSPECIFIED")]
         return "" if value in names else f"must be one of {', '.join(names)}"
     return "" if isinstance(value, str) else "must be text (in quotes, if it looks like a number)"
