@@ -106,8 +106,9 @@ class Deployments:
                 while True:
                     state = (await self._try_fetch()).get(application)
                     if state is not None and application in self._sent:
+                        # Whoever was told the end of a load must see it in the model at once.
+                        self._states[application] = state
                         if state.state == "RUNNING" and state.replicas:
-                            self._states[application] = state
                             return state
                         if state.state in FAILED:
                             raise FailedPrecondition(
