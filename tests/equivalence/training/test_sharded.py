@@ -10,11 +10,16 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from transformers import AutoTokenizer
 
 from tests.equivalence.training.laboratory import REPOSITORY, Laboratory, Outcome, assert_same
 
 RANKS = 2
 LORA = {"lora": {"rank": 4}}
+# The paper's step of 32 examples.
+PAPER_STEP = {"batch_size": 32, "epochs": 3}
+EOT_COPIED = {"end_of_turn": {"initial": "<|end|>"}}
 
 
 def sharded(stage: int, **more: Any) -> dict[str, Any]:
@@ -45,11 +50,22 @@ def run_on_ranks(laboratory: Laboratory, specs: list[Path]) -> None:
 
 
 @pytest.fixture(scope="module")
-def stages(laboratory: Laboratory) -> dict[int, Outcome]:
+def untied(tmp_path_factory: pytest.TempPathFactory, laboratory: Laboratory) -> Laboratory:
+    """A base whose output layer is not its embedding: EOT then has two rows."""
+    return Laboratory(tmp_path_factory.mktemp("untied"), tied=False)
+
+
+@pytest.fixture(scope="module")
+def stages(laboratory: Laboratory, untied: Laboratory) -> dict[int, Outcome]:
+    """One pair of processes for all that this module looks at."""
     specs = {stage: laboratory.spec(f"zero-{stage}", compute=sharded(stage)) for stage in (0, 1, 2, 3)}
-    bf16 = laboratory.spec("zero-bf16", {"precision": "bf16"}, compute=sharded(2))
-    lora = laboratory.spec("zero-lora", LORA, compute=sharded(2))
-    run_on_ranks(laboratory, [*specs.values(), bf16, lora])
+    more = [
+        laboratory.spec("zero-bf16", {"precision": "bf16"}, compute=sharded(2)),
+        laboratory.spec("zero-lora", LORA, compute=sharded(2)),
+        laboratory.spec("two-workers", PAPER_STEP, compute=sharded(2)),
+        untied.spec("untied-3", EOT_COPIED, compute=sharded(3)),
+    ]
+    run_on_ranks(laboratory, [*specs.values(), *more])
     return {stage: laboratory.outcome(path.stem) for stage, path in specs.items()}
 
 
@@ -72,3 +88,28 @@ def test_bf16_on_two_ranks_follows_fp32(laboratory: Laboratory, stages: dict[int
 def test_adapters_on_two_ranks_equal_one_process(laboratory: Laboratory, stages: dict[int, Outcome]) -> None:
     alone = laboratory.train("lora-alone", LORA)
     assert_same(laboratory.outcome("zero-lora"), alone, losses=1e-5, weights=5e-6)
+
+
+def test_32_in_one_pass_equal_8_passes_of_4_equal_two_workers(
+    laboratory: Laboratory, stages: dict[int, Outcome]
+) -> None:
+    whole = laboratory.train(
+        "32-by-1", PAPER_STEP, compute={"engine": "bare", "threads": 1, "micro_batch_tokens": 10**6}
+    )
+    accumulated = {"engine": "bare", "threads": 1, "micro_batch_tokens": 10**6, "micro_batch_examples": 4}
+    assert_same(laboratory.train("4-by-8", PAPER_STEP, compute=accumulated), whole, losses=1e-5, weights=2e-6)
+    assert_same(laboratory.outcome("two-workers"), whole, losses=1e-5, weights=5e-6)
+
+
+def test_both_rows_of_an_untied_eot_are_trained_under_stage_3(untied: Laboratory, stages: dict[int, Outcome]) -> None:
+    alone = untied.train("untied-alone", EOT_COPIED)
+    ours = untied.outcome("untied-3")
+    # AdamW divides by the gradient's size: a weight whose gradient is next to nothing feels the order of summation.
+    assert_same(ours, alone, losses=1e-5, weights=2e-5)
+    prepared = next((untied.folder / "state" / "training" / "cache").glob("base-*"))
+    before = load_file(prepared / "model.safetensors")
+    end = AutoTokenizer.from_pretrained(prepared).eos_token_id
+    copied = AutoTokenizer.from_pretrained(untied.base).eos_token_id
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        assert torch.equal(before[name][end], before[name][copied])
+        assert not torch.equal(ours.weights[name][end], before[name][end])
