@@ -17,13 +17,16 @@ from typing import Any
 import pytest
 import yaml
 
+from services.operator.rayjob import ray_job
 from services.shared.settings import Settings
 from tests.chart.curation import serving_curation
 from tests.chart.render import CHART, HELMS, VARIANTS, helm, rendered, values_of
 from tests.chart.rules import pod_specs
+from tests.chart.test_samples import operator_config
 from tests.chart.tools import ROOT
 from tests.cluster.conftest import NAMESPACE, established, eventually, get
 from tests.cluster.control_plane import ControlPlane
+from tests.unit.operator.jobs import job
 
 # What Kubernetes itself puts into a namespace, and what happened there.
 OWN = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
@@ -132,11 +135,11 @@ def test_helm_test_tells_a_platform_that_is_well_from_one_that_is_not(
     only = [f"{role}.enabled=false" for role in ("inference", "judging", "console", "replicas")]
     must(control_plane, version, "install", "lima", str(CHART), *values_of("kind"), "--set", ",".join(only))
     with serving_curation(settings, tmp_path, token(control_plane)) as address:
-        assert tested(control_plane, version, address, patience=60).returncode == 0
-    assert tested(control_plane, version, address, patience=1).returncode != 0
+        assert verdict(control_plane, version, address, patience=60).returncode == 0
+    assert verdict(control_plane, version, address, patience=1).returncode != 0
 
 
-def tested(plane: ControlPlane, version: str, curation: str, patience: float) -> subprocess.CompletedProcess[str]:
+def verdict(plane: ControlPlane, version: str, curation: str, patience: float) -> subprocess.CompletedProcess[str]:
     kubelet = threading.Thread(target=run_verify, args=(plane, curation, patience))
     kubelet.start()
     done = run(plane, version, "test", "lima", "--timeout", "120s")
@@ -172,13 +175,19 @@ def test_every_pod_of_every_variant_is_admitted_where_restricted_is_enforced(con
                 "metadata": {"name": f"probe-{number}", "namespace": NAMESPACE, "labels": labels},
                 "spec": admissible(spec),
             }
-            for manifest in rendered(variant)
+            for manifest in (*rendered(variant), training(variant))
             for number, (_, spec, labels) in enumerate(pod_specs(manifest))
         ]
         together = json.dumps({"apiVersion": "v1", "kind": "List", "items": pods})
         done = control_plane.kubectl("create", "--dry-run=server", "-f", "-", stdin=together)
         assert done.returncode == 0, f"{variant}: {done.stderr}"
         assert "Warning" not in done.stderr, f"{variant}: {done.stderr}"
+
+
+def training(variant: str) -> dict[str, Any]:
+    """What the operator that this variant configures would submit."""
+    asked = job("probe", compute={"workers": 2, "gpusPerWorker": 1})
+    return ray_job(asked, asked.training_spec("lima"), operator_config(variant))
 
 
 def admissible(spec: dict[str, Any]) -> dict[str, Any]:
