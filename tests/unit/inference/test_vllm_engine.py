@@ -6,7 +6,6 @@ import json
 import os
 import random
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,14 @@ from services.inference.sampling import Sampling
 from tests.fixtures.tiny_served_model import write_served_model
 from tests.unit.inference.test_batching_engine import drawn
 
-# Read before the tests clear the variables of the developer. Benchmarks keep theirs at the second place.
+# Read before the tests clear the variables of the developer.
 STATED = os.environ.get("LIMA_REPLICA_VLLM_PYTHON", "")
-FOUND = Path(STATED) if STATED else Path(tempfile.gettempdir()) / "lima-bench" / "vllm" / "bin" / "python"
 TOKENS = 24
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not FOUND.exists(),
+        not STATED,
         reason="no environment with vLLM: python -m services.inference.replica.vllm_environment FOLDER, "
         "then LIMA_REPLICA_VLLM_PYTHON=FOLDER/bin/python",
     ),
@@ -61,7 +59,7 @@ def answers(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     script = Path(__file__).parents[2] / "fixtures" / "vllm_answers.py"
     roots = [str(Path(services.shared.__path__[0]).parents[1]), str(Path(lima.inference.__path__[0]).parents[1])]
     done = subprocess.run(
-        [str(FOUND), str(script), str(folder), str(request)],
+        [STATED, str(script), str(folder), str(request)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(roots), "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
