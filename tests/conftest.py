@@ -17,6 +17,7 @@ from services.shared.objects import ObjectStore
 from services.shared.settings import PREFIX, Settings
 from tests.fixtures.postgresql import PostgresqlMissing, running_postgresql
 from tests.fixtures.seaweedfs import S3Server, running_seaweedfs
+from tests.fixtures.small_disk import MountRefused, mounted_disk
 
 # A busy machine must not fail a property: no test asserts a time.
 hypothesis.settings.register_profile("lima", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -84,3 +85,14 @@ def database_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Setting
     return Settings(
         state_dir=tmp_path / "state", database_url=url, token=TOKEN, shutdown_notice_seconds=0, log_format="json"
     )
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder with room for 4 MiB; the test is skipped where nothing may be mounted."""
+    with ExitStack() as stack:
+        try:
+            disk = stack.enter_context(mounted_disk(tmp_path / "disk", 4))
+        except MountRefused as error:
+            pytest.skip(f"no small file system can be mounted here: {error}")
+        yield disk
