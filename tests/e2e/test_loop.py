@@ -130,7 +130,9 @@ def test_the_stack_by_hand(whole: tuple[Place, dict[str, Any]]) -> None:
     assert second.returncode == 5
     assert "is running already" in second.stderr
     assert "lima down" in second.stderr
-    answer = place.lima("chat", "smoke-tuned", "How does one boil an egg?", "--max-tokens", "8", "--json")
-    assert json.loads(answer)["text"]
+    question = "How does one boil an egg?"
+    answered = place.lima("chat", "smoke-tuned", "--once", question, "--max-tokens", "8", "--seed", "1", "--json")
+    said = json.loads(answered)
+    assert [(turn["prompt"], type(turn["answer"])) for turn in said] == [(question, str)]
     place.lima("down")
     assert {row["state"] for row in json.loads(place.lima("status", "--json"))} == {"stopped"}
