@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 # A process of its own: a Ray that was started stays until its process ends.
 PROGRAM = """
-    import json, os, sys
+    import json, os, sys, time
     from pathlib import Path
     import ray
     from services.curation.build import Builder
@@ -40,7 +40,10 @@ PROGRAM = """
 
     alone = examples(LocalWorkers(1), "alone", lambda *_: None)
     on_ray = examples(RayWorkers(), "ray", report)
-    cpus = ray.available_resources()["CPU"]
+    # What the tasks held comes back, though Ray tells of it a moment later.
+    patience = time.monotonic() + 60
+    while (cpus := ray.available_resources().get("CPU", 0)) < 1 and time.monotonic() < patience:
+        time.sleep(0.1)
     again = examples(RayWorkers(), "ray", lambda *_: None)
     bad = parse_spec(spec_value(source("bad", "stack_exchange", "hostile", {"train": 1}), max_malformed=0))
     try:
