@@ -7,19 +7,23 @@ import json
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from services.cli.experiment.training import read_status
 from services.cli.kubectl_commands.jobs import API_VERSION
 from services.shared.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from services.cli.experiment.document import Run
     from services.cli.kubectl_commands.cluster import Kubectl
     from services.cli.output import Progress
     from services.shared.objects import ObjectStore
     from services.shared.records import RunStatus
     from services.shared.settings import Settings
+
+T = TypeVar("T")
 
 POLL_SECONDS = 2.0
 # An operator that runs says something about a new job at once.
@@ -42,6 +46,9 @@ class ClusterSite:
 
     def start(self, *components: str) -> None:
         """Kubernetes keeps the services running."""
+
+    async def watched(self, work: Awaitable[T]) -> T:
+        return await work
 
     async def train(self, run: Run, spec: Any, store: ObjectStore, progress: Progress) -> RunStatus:
         manifest = job_manifest(run, spec, store)

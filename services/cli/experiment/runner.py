@@ -20,7 +20,6 @@ from services.cli.experiment.steps import (
 )
 from services.cli.experiment.studies import StudyStep
 from services.cli.output import note, progress
-from services.cli.stack.space import while_there_is_space
 
 if TYPE_CHECKING:
     from services.cli.experiment.spec import Experiment
@@ -81,4 +80,4 @@ async def make(step: Step, place: Workplace) -> Artefact:
     with progress(f"{step.kind} {step.name}") as bar:
         bar.update("starting what it needs", 0, 0)
         place.site.start(*step.components)
-        return await while_there_is_space(place.stack.layout, step.make(place, bar))
+        return await place.site.watched(step.make(place, bar))
