@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from services.inference.replica.engines.slots import Slot
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class Job(ABC):
     """`prompt` is run into a slot's cache in chunks; `run` counts its tokens already there."""
 
     prompt: list[int]
@@ -23,18 +24,18 @@ class Job:
     cancelled: bool = False
 
     @property
+    @abstractmethod
     def reserved(self) -> int:
         """Positions of the cache that the job may come to use."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def prefilling(self) -> bool:
         """Whether its prompt, or what it scores, has still to be run."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fail(self, error: BaseException) -> None:
         """Tells whoever waits; on the event loop of the asker only."""
-        raise NotImplementedError
 
 
 @dataclass(slots=True, eq=False)
