@@ -17,7 +17,7 @@ from services.shared.errors import NotFound
 if TYPE_CHECKING:
     from services.cli.client import Services
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from services.cli.stack.stack import Stack
 
 app = typer.Typer(
+    add_completion=False,
     help=with_examples("Experiment files: the whole loop in one YAML document.", "lima experiments list"),
     no_args_is_help=True,
 )

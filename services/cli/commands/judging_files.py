@@ -15,7 +15,7 @@ from services.cli.output import JsonOption, emit, message_to_dict, next_commands
 if TYPE_CHECKING:
     from services.cli.client import Services
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 FormatOption = Annotated[
     str, typer.Option("--format", help="lima-jsonl, lima-csv, alpaca-eval, mt-bench, vicuna or pandalm")

@@ -13,7 +13,7 @@ from services.cli.output import JsonOption, emit, message_to_dict, next_commands
 if TYPE_CHECKING:
     from services.cli.client import Services
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from services.cli.client import Services
 
 app = typer.Typer(
+    add_completion=False,
     help=with_examples(
         "The review queue: people accept, reject and edit candidates.",
         "lima review fill dataset.yaml",

@@ -10,7 +10,7 @@ import typer
 from services.cli.help import with_examples
 from services.cli.output import JsonOption, emit, next_commands, note, progress, table
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.command(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from services.shared.records import RunStatus
     from training_jobs.run_folder import RunFolder
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.add_typer(training_choice.app)
 
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override one setting.")]

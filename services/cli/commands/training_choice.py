@@ -12,7 +12,7 @@ from services.cli.output import JsonOption, emit, next_commands, table
 if TYPE_CHECKING:
     from training_jobs.run_folder import RunFolder
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 Output = Annotated[str, typer.Option(help="Where runs lie, if not in the stack's store.")]
 
