@@ -23,8 +23,6 @@ SPEC_ANNOTATION = "lima.dev/training-spec"
 ENTRYPOINT = f"python -m training_jobs run --spec {SPEC_FILE}"
 JOB_LABEL = "lima.dev/finetunejob"
 MANAGER = "lima-operator"
-# KubeRay deletes a finished RayJob's cluster at once, and the RayJob itself, with its submitter's log, after this.
-KEEP_FINISHED_SECONDS = 86_400
 USER = 10001
 # Paths inside the pods, each its own volume; behind the NetworkPolicies Ray listens on every interface of its pod.
 TMP = "/tmp"  # noqa: S108
@@ -52,8 +50,9 @@ def ray_job(job: FineTuneJob, spec: TrainingSpec, config: OperatorConfig) -> Man
             "entrypoint": ENTRYPOINT,
             "submissionMode": "K8sJobMode",
             "backoffLimit": job.spec.retries,
+            # KubeRay deletes a finished RayJob's cluster so many seconds later, and keeps RayJob and submitter's log.
             "shutdownAfterJobFinishes": True,
-            "ttlSecondsAfterFinished": KEEP_FINISHED_SECONDS,
+            "ttlSecondsAfterFinished": 0,
             "submitterPodTemplate": _submitter(labels, config),
             "rayClusterSpec": _cluster(job, spec, labels, config),
         },

@@ -15,7 +15,7 @@ from services.operator.config import OperatorConfig
 from services.operator.finetunejob import API_VERSION, KIND, FineTuneJob, FineTuneJobStatus, parse_job
 from services.operator.plan import refusal_of
 from services.operator.rayjob import ray_job
-from services.operator.state import Child, Observed, Outcome, Refusal, decide
+from services.operator.state import LINGER_SECONDS, Child, Observed, Outcome, Refusal, decide, lingers
 from services.shared.errors import InvalidInput, LimaError, NotFound
 from services.shared.objects import ObjectStore
 from services.shared.records import RunStatus
@@ -65,17 +65,18 @@ class Reconciler:
         except InvalidInput as invalid:
             self._refuse_unreadable(manifest, invalid)
             return None
-        outcome = decide(self._observe(job))
+        seen = self._observe(job)
+        outcome = decide(seen)
         if outcome.expired:
             self.cluster.delete(manifest)
             return None
         self._act(job, outcome)
-        return self._next_look(job, outcome)
+        return self._next_look(seen, outcome)
 
     def _observe(self, job: FineTuneJob) -> Observed:
-        if job.finished:
-            return Observed(job, None, None, None, self.now())
         child = self.ray_jobs.get(job.child_name)
+        if job.finished:
+            return Observed(job, child, None, None, self.now())
         submitting = child is None and not job.spec.suspend
         run = self._read_run(job)
         return Observed(job, child, run, self._refusal(job) if submitting else None, self.now())
@@ -145,15 +146,17 @@ class Reconciler:
             }
         )
 
-    def _next_look(self, job: FineTuneJob, outcome: Outcome) -> float | None:
-        status = outcome.status
+    def _next_look(self, seen: Observed, outcome: Outcome) -> float | None:
+        status, spec = outcome.status, seen.job.spec
         if status.phase not in ("Succeeded", "Failed"):
             return None if status.phase == "Suspended" else float(self.config.resync_seconds)
-        ttl = job.spec.ttl_seconds_after_finished
-        if ttl is None or status.completion_time is None:
+        waits = [spec.ttl_seconds_after_finished, LINGER_SECONDS if lingers(seen) else None]
+        due = [seconds for seconds in waits if seconds is not None]
+        if not due or status.completion_time is None:
             return None
-        ended = datetime.fromisoformat(status.completion_time)
-        return max(1.0, ttl - (self.now() - ended).total_seconds() + 1.0)
+        since = (self.now() - datetime.fromisoformat(status.completion_time)).total_seconds()
+        # What is overdue is being deleted, and its going wakes this job.
+        return min(due) - since + 1.0 if since <= min(due) else float(self.config.resync_seconds)
 
 
 _NO_DATASET = {"name": "unreadable", "digest": "0" * 12}

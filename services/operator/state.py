@@ -19,6 +19,8 @@ Phase = Literal["Pending", "Refused", "Running", "Suspended", "Succeeded", "Fail
 # KubeRay's RayJob.status.jobDeploymentStatus, where no further attempt follows.
 CHILD_ENDED = {"Complete", "Failed", "ValidationFailed"}
 CHILD_RUNNING = {"Running"}
+# A run that is done takes its driver and KubeRay with it within a minute. One that hangs at its end must not hold GPUs.
+LINGER_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,15 @@ def decide(seen: Observed) -> Outcome:
     """The status to write, and what to do with the child."""
     job = seen.job
     if job.finished:
-        return Outcome(job.status, expired=_expired(job, seen.now))
+        over = lingers(seen) and _since_end(job, seen.now) >= timedelta(seconds=LINGER_SECONDS)
+        return Outcome(job.status, Child.DELETE if over else Child.LEAVE, expired=_expired(job, seen.now))
     finding = _find(seen)
     return Outcome(_status(seen, finding), finding.child)
+
+
+def lingers(seen: Observed) -> bool:
+    """Whether the RayJob of a finished job goes on, and so its Ray cluster."""
+    return seen.child is not None and _child_status(seen.child).get("jobDeploymentStatus") not in CHILD_ENDED
 
 
 def _find(seen: Observed) -> _Finding:
@@ -185,9 +193,14 @@ def _conditions(seen: Observed, finding: _Finding) -> tuple[Condition, ...]:
 
 
 def _expired(job: FineTuneJob, now: datetime) -> bool:
-    ttl, ended = job.spec.ttl_seconds_after_finished, job.status.completion_time
+    ttl = job.spec.ttl_seconds_after_finished
+    return ttl is not None and _since_end(job, now) >= timedelta(seconds=ttl)
+
+
+def _since_end(job: FineTuneJob, now: datetime) -> timedelta:
     # Both times are of this operator's clock: what clock the workers have does not matter.
-    return ttl is not None and ended is not None and now >= datetime.fromisoformat(ended) + timedelta(seconds=ttl)
+    ended = job.status.completion_time
+    return now - datetime.fromisoformat(ended) if ended else timedelta.min
 
 
 def _child_status(child: dict[str, Any] | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.operator import cluster
+from services.operator import cluster, reconcile, state
 from services.operator.app import Operator
 from services.operator.finetunejob import parse_job
 from services.shared.objects import ObjectStore
@@ -174,6 +174,19 @@ def test_a_ray_job_deleted_by_hand_comes_back(fake: FakeKubernetes, start: Start
     fake.remove("rayjobs", child)
     phase_is(fake, "Pending")
     walk_to_success(fake, object_store, child)
+
+
+def test_a_driver_that_hangs_after_the_runs_end_holds_no_gpu(
+    fake: FakeKubernetes, start: Start, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (state, reconcile):
+        monkeypatch.setattr(module, "LINGER_SECONDS", 0)
+    start()
+    child = create(fake)
+    ray_says(fake, child, "Running", "RUNNING")
+    put_run(object_store, run_status(child, RunPhase.SUCCEEDED, step=4, total_steps=4))
+    phase_is(fake, "Succeeded")
+    eventually(lambda: fake.get("rayjobs", child) is None)
 
 
 def test_suspending_cancels_and_keeps_and_resuming_goes_on(

@@ -76,7 +76,9 @@ def test_the_head_names_all_of_rays_ports() -> None:
 
 
 def test_a_finished_job_holds_no_gpu() -> None:
+    # KubeRay counts these seconds from the end of the work to the end of its cluster.
     assert at(child(), "spec.shutdownAfterJobFinishes") is True
+    assert at(child(), "spec.ttlSecondsAfterFinished") == 0
     assert at(child(), "spec.rayClusterSpec.enableInTreeAutoscaling") is False
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.operator.finetunejob import FineTuneJob
-from services.operator.state import Child, Observed, Outcome, Refusal, decide
+from services.operator.state import LINGER_SECONDS, Child, Observed, Outcome, Refusal, decide
 from services.shared.records import RunPhase, RunStatus
 from tests.unit.operator.jobs import NOW, job, run_status
 
@@ -110,6 +110,23 @@ def test_a_finished_job_stays_as_it_is() -> None:
     done = look(job(), child("Complete", "SUCCEEDED"), DONE).status
     later = job(status=done.model_dump(by_alias=True), suspend=True)
     assert look(later, None, None, MISSING, later=600) == Outcome(done)
+
+
+@pytest.mark.parametrize(
+    ("ray", "later", "action"),
+    [
+        (child("Running", "SUCCEEDED"), LINGER_SECONDS - 1, Child.LEAVE),
+        (child("Running", "SUCCEEDED"), LINGER_SECONDS, Child.DELETE),
+        (child("Complete", "SUCCEEDED"), 10**6, Child.LEAVE),
+        (None, 10**6, Child.LEAVE),
+    ],
+)
+def test_what_hangs_after_its_end_is_deleted_and_its_gpus_are_free(
+    ray: dict[str, Any] | None, later: float, action: Child
+) -> None:
+    done = look(job(), child("Running", "RUNNING"), DONE).status
+    finished = job(status=done.model_dump(by_alias=True))
+    assert look(finished, ray, later=later) == Outcome(done, action)
 
 
 @pytest.mark.parametrize(
