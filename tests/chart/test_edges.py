@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.render import VARIANTS, of_kind, rendered
+from tests.chart.render import VARIANTS, of_kind, rendered, template
 from tests.chart.rules import Manifest, at, pod_specs
+from tests.chart.schemas import load_all
 from tests.chart.tools import ROOT
 
 SERVICES = ("curation", "inference", "judging", "console", "operator")
@@ -116,6 +117,24 @@ def test_nobody_may_reach_the_internet_where_there_is_none() -> None:
         if "ipBlock" in peer
     }
     assert block == "10.0.0.0/8", "the API server's network alone"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "ports"),
+    [
+        ("https://s3.example.com", {443}),
+        ("https://s3.example.com:8443", {443, 8443}),
+        ("http://minio.storage.svc:9000", {443, 9000}),
+        ("http://minio.storage.svc", {443, 80}),
+    ],
+)
+def test_an_external_store_is_reached_on_the_port_that_its_address_names(endpoint: str, ports: set[int]) -> None:
+    store = f"objectStore.mode=external,objectStore.existingSecret=s3,objectStore.endpoint={endpoint}"
+    done = template("helm4", "--set", store, "--show-only", "templates/networkpolicies.yaml")
+    assert done.returncode == 0, done.stderr
+    (curation,) = [p for p in load_all(done.stdout) if p["metadata"]["name"] == "lima-curation-dials"]
+    (outside,) = [rule for rule in at(curation, "spec.egress") if "ipBlock" in rule["to"][0]]
+    assert {port["port"] for port in outside["ports"]} == ports
 
 
 def test_the_replicas_entry_point_exists_as_the_chart_names_it() -> None:

@@ -106,6 +106,16 @@ def test_the_operators_config_is_read_by_the_operator() -> None:
         assert {"LIMA_OBJECT_STORE_ENDPOINT", "LIMA_OBJECT_STORE_SECRET_KEY"} <= {v["name"] for v in read.environment}
 
 
+def test_the_operators_lease_goes_with_the_release_and_no_other_may_be_written() -> None:
+    (lease,) = of_kind(rendered("default"), "Lease")
+    (config,) = [m for m in of_kind(rendered("default"), "ConfigMap") if m["metadata"]["name"] == "lima-operator"]
+    assert OperatorConfig.model_validate_json(config["data"]["operator.json"]).lease_name == lease["metadata"]["name"]
+    (role,) = of_kind(rendered("default"), "Role")
+    rules = [rule for rule in role["rules"] if rule["resources"] == ["leases"]]
+    named = {verb: rule.get("resourceNames") for rule in rules for verb in rule["verbs"]}
+    assert named == {"get": ["lima-operator"], "update": ["lima-operator"], "create": None}
+
+
 def test_environment_variables_are_settings_that_the_code_reads() -> None:
     settings = (ConsoleSettings, InferenceSettings, OperatorSettings, ReplicaSettings)
     known = {f"LIMA_{name.upper()}" for kind in settings for name in kind.model_fields}
@@ -124,6 +134,25 @@ def test_priorities_that_are_made_are_used_and_no_others(variant: str) -> None:
     used |= {facts.head.pool.priority_class_name, facts.worker.pool.priority_class_name}
     assert used - {None, ""} == made
     assert bool(made) == (variant == "prod")
+
+
+def console_variable(name: str, *arguments: str) -> str | None:
+    done = template("helm4", *arguments)
+    assert done.returncode == 0, done.stderr
+    (console,) = [
+        m for m in of_kind(tuple(load_all(done.stdout)), "Deployment") if m["metadata"]["name"] == "lima-console"
+    ]
+    (container,) = at(console, "spec.template.spec.containers")
+    return next((v["value"] for v in container["env"] if v["name"] == name), None)
+
+
+def test_a_visitor_is_told_by_the_proxies_that_stand_in_front() -> None:
+    ingress = ("--set", "console.ingress.enabled=true,console.ingress.host=lima.example.com")
+    own = ("--set", "console.proxies={10.1.0.0/16,fd00::/8}")
+    assert console_variable("LIMA_CONSOLE_PROXIES") is None
+    assert console_variable("LIMA_CONSOLE_PROXIES", *own) == "10.1.0.0/16,fd00::/8"
+    assert "10.0.0.0/8" in str(console_variable("LIMA_CONSOLE_PROXIES", *ingress))
+    assert console_variable("LIMA_CONSOLE_PROXIES", *ingress, *own) == "10.1.0.0/16,fd00::/8"
 
 
 def service_of(manifests: tuple[Manifest, ...], name: str) -> Manifest:

@@ -27,6 +27,7 @@ BAD = [
     ("operator.replicas=2", "replicas"),
     ("operator.resyncSeconds=0", "resyncSeconds"),
     ("console.ingress.enabled=true", "host"),
+    ("console.proxies[0]=everyone", "proxies"),
     ("replicas.upgrade=Rolling", "upgrade"),
     ("replicas.gpusPerReplica=0.5", "gpusPerReplica"),
     ("replicas.workers.max=0", "max"),

@@ -68,14 +68,14 @@ def crd(control_plane: ControlPlane) -> None:
 
 @pytest.fixture
 def chart_role(control_plane: ControlPlane, crd: None) -> Iterator[None]:
-    """The operator's Role and RoleBinding, exactly as the chart makes them."""
+    """The operator's Role, RoleBinding and Lease, exactly as the chart makes them."""
     role = ["--show-only", "templates/operator.yaml", "--set", "crds.install=false"]
     done = helm("helm4", "template", "lima", str(CHART), "--namespace", NAMESPACE, *role)
     assert done.returncode == 0, done.stderr
     control_plane.must("apply", "--server-side", "-n", NAMESPACE, "-f", "-", stdin=done.stdout)
     yield
-    # A Role that Helm did not make is not Helm's to own.
-    control_plane.must("delete", "-n", NAMESPACE, "-f", "-", stdin=done.stdout)
+    # What Helm did not make is not Helm's to own.
+    control_plane.must("delete", "--ignore-not-found", "-n", NAMESPACE, "-f", "-", stdin=done.stdout)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def operator(
         process.terminate()
         process.wait(timeout=60)
     print(log.read_text()[-4000:] if log.exists() else "")
-    control_plane.kubectl("-n", NAMESPACE, "delete", "finetunejobs,rayjobs,leases", "--all", "--wait=true")
+    control_plane.kubectl("-n", NAMESPACE, "delete", "finetunejobs,rayjobs", "--all", "--wait=true")
 
 
 def connected(plane: ControlPlane, user: str = ADMIN) -> Cluster:

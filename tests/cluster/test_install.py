@@ -30,7 +30,7 @@ from tests.unit.operator.jobs import job
 
 # What Kubernetes itself puts into a namespace, and what happened there.
 OWN = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
-PASSING = {"event", "event.events.k8s.io", "lease.coordination.k8s.io"}
+PASSING = {"event", "event.events.k8s.io"}
 CRD = "finetunejobs.lima.dev"
 # Kinds of an operator that this control plane does not have.
 NO_MONITORING = ("--set", "monitoring.serviceMonitor.enabled=false")

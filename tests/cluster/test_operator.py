@@ -183,7 +183,7 @@ def test_a_dead_holder_whose_clock_was_wrong_is_outlived(control_plane: ControlP
             "renewTime": "2099-01-01T00:00:00.000000Z",
         },
     }
-    control_plane.must("create", "-f", "-", stdin=json.dumps(lease))
+    control_plane.must("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(lease))
     operator()
     child = create(control_plane, "skewed")
     eventually(lambda: holder(control_plane) == "operator-0")
@@ -252,6 +252,8 @@ def test_the_role_holds_every_verb_that_the_operator_uses_and_no_other(
     control_plane: ControlPlane, operator: Start, object_store: ObjectStore
 ) -> None:
     seen = len(control_plane.audited())
+    # The chart's Lease is taken; one that somebody deleted is made anew.
+    control_plane.must("-n", NAMESPACE, "delete", "lease", "lima-operator")
     process = operator()
     child = create(control_plane, "rights", ttlSecondsAfterFinished=0)
     ray_says(control_plane, child, "Running", "RUNNING")

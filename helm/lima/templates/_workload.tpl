@@ -111,6 +111,10 @@ spec:
               value: {{ ternary "https" "http" (ne .tlsSecret "") }}://{{ .host }}
             {{- end }}
             {{- end }}
+            {{- with include "lima.proxies" $values }}
+            - name: LIMA_CONSOLE_PROXIES
+              value: {{ . | quote }}
+            {{- end }}
             - name: LIMA_CONSOLE_SECRET
               valueFrom: {secretKeyRef: {name: {{ include "lima.authSecret" $root }}, key: session}}
             {{- end }}
@@ -163,6 +167,12 @@ spec:
         - name: config
           configMap: {name: {{ include "lima.name" (list $root "operator") }}}
         {{- end }}
+{{- end -}}
+
+{{/* lima.proxies (.Values.console): networks of reverse proxies, with commas between, or nothing. */}}
+{{- define "lima.proxies" -}}
+{{- $private := list "10.0.0.0/8" "100.64.0.0/10" "172.16.0.0/12" "192.168.0.0/16" "fc00::/7" -}}
+{{- .proxies | default (.ingress.enabled | ternary $private list) | join "," -}}
 {{- end -}}
 
 {{- define "lima.ports" -}}
