@@ -73,7 +73,7 @@ def train(
         "queue": queue,
         "suspend": suspend,
     }
-    manifest = jobs.job_manifest(name, model, dataset, settings, overrides or [])
+    manifest = jobs.job_manifest(name, model, dataset, settings, overrides or [], namespace)
     jobs.check(manifest)
     if dry_run is DryRun.CLIENT:
         print(jobs.shown(manifest, output or "yaml"))
@@ -181,18 +181,16 @@ def render(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """The plain RayJob of a FineTuneJob: it runs under KubeRay without our operator."""
-    import yaml
-
     from services.cli.kubectl_commands import jobs
 
-    manifest = yaml.safe_load(file.read_text() if file else sys.stdin.read())
+    manifest = jobs.read_manifest(file)
+    if namespace:
+        manifest["metadata"] = {**(manifest.get("metadata") or {}), "namespace": namespace}
     if config is not None:
         print(jobs.render(manifest, str(config), bucket), end="")
         return
-    kubectl = Kubectl(namespace, context, kubeconfig)
-    path = r"--output=jsonpath={.items[0].data.operator\.json}"
     with tempfile.NamedTemporaryFile("w", suffix=".json") as found:
-        found.write(kubectl("get", "configmaps", f"--selector={jobs.OPERATOR_LABEL}", path))
+        found.write(jobs.operator_config(Kubectl(namespace, context, kubeconfig)))
         found.flush()
         print(jobs.render(manifest, found.name, bucket), end="")
 

@@ -82,8 +82,9 @@ def test_what_the_server_refuses_is_told_in_its_words(lima: Lima) -> None:
 
 def test_the_context_that_is_named_is_the_one_that_is_asked(lima: Lima) -> None:
     done = lima("status", "anything", chosen=False)
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert "127.0.0.1:1" in done.stderr
+    assert "memcache.go" not in done.stderr, "the client's log is not the person's"
 
 
 def test_a_run_of_an_experiment_is_a_job_that_is_followed(

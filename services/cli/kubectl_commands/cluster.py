@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Any
 
-from services.shared.errors import AlreadyExists, FailedPrecondition, LimaError, NotFound
+from services.shared.errors import AlreadyExists, FailedPrecondition, LimaError, NotFound, Unavailable
+
+LOG_LINE = re.compile(r"[EIWF]\d{4} \d\d:\d\d:\d\d\.\d+ ")
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Kubectl:
         """Run kubectl to its end and return what it printed.
 
         Raises:
-            NotFound, AlreadyExists, FailedPrecondition, LimaError: kubectl is missing or refused, with its own words.
+            NotFound, AlreadyExists, FailedPrecondition, Unavailable, LimaError: kubectl is missing or was refused, with
+            its own words.
         """
         try:
             done = subprocess.run(self.command(*arguments), input=stdin, capture_output=True, text=True)
@@ -53,6 +57,10 @@ def _missing() -> LimaError:
 
 
 def _refused(told: str) -> LimaError:
+    # Lines of the client's own log, as in "E1122 17:45:00.083916    6956 memcache.go:265] ...", repeat the message.
+    told = "\n".join(line for line in told.splitlines() if not LOG_LINE.match(line)) or told
+    if "onnection to the server" in told or "nable to connect to the server" in told:
+        return Unavailable(told, remedy="check --context and --kubeconfig: kubectl cluster-info")
     if "(NotFound)" in told:
         words: list[Any] = told.split('"')
         name = words[1] if len(words) > 1 else told

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from services.cli.output import note
-from services.shared.errors import InvalidInput, LimaError
+from services.shared.errors import FailedPrecondition, InvalidInput, LimaError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from services.cli.kubectl_commands.cluster import Kubectl
 
 API_VERSION = "lima.dev/v1alpha1"
@@ -25,8 +27,12 @@ OPERATOR_LABEL = "app.kubernetes.io/part-of=lima,app.kubernetes.io/component=ope
 Manifest = dict[str, Any]
 
 
-def job_manifest(name: str, model: str, dataset: str, settings: dict[str, Any], overrides: list[str]) -> Manifest:
+def job_manifest(
+    name: str, model: str, dataset: str, settings: dict[str, Any], overrides: list[str], namespace: str | None = None
+) -> Manifest:
     """The manifest of a FineTuneJob. `dataset` is NAME@DIGEST; overrides read like recipe.epochs=3.
+
+    A namespace that was asked for stands in the manifest, so that it holds where the manifest is piped to.
 
     Raises:
         InvalidInput: a flag that cannot be read.
@@ -46,7 +52,42 @@ def job_manifest(name: str, model: str, dataset: str, settings: dict[str, Any], 
             _set(spec, path, yaml.safe_load(text))
         except yaml.YAMLError as error:
             raise InvalidInput("--set", override, f"its value is not YAML: {error}") from None
-    return {"apiVersion": API_VERSION, "kind": "FineTuneJob", "metadata": {"name": name}, "spec": spec}
+    place = {"namespace": namespace} if namespace else {}
+    return {"apiVersion": API_VERSION, "kind": "FineTuneJob", "metadata": {"name": name, **place}, "spec": spec}
+
+
+def read_manifest(file: Path | None) -> Manifest:
+    """A manifest from a file, or from standard input. What is in it, the operator's types judge later.
+
+    Raises:
+        InvalidInput: it cannot be read, or is not one YAML or JSON object.
+    """
+    place = str(file) if file else "standard input"
+    try:
+        manifest = yaml.safe_load(file.read_text() if file else sys.stdin.read())
+    except OSError as error:
+        raise InvalidInput("--filename", place, f"cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInput("--filename", place, f"must be one YAML or JSON document: {error}") from None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("metadata") or {}, dict):
+        raise InvalidInput("--filename", place, f"must be a {API_VERSION} FineTuneJob")
+    return manifest
+
+
+def operator_config(kubectl: Kubectl) -> str:
+    """The facts of a cluster that its operator was told: operator.json of the namespace's platform.
+
+    Raises:
+        FailedPrecondition: the namespace holds no platform, or several.
+    """
+    found = json.loads(kubectl("get", "configmaps", f"--selector={OPERATOR_LABEL}", "--output=json"))["items"]
+    if len(found) != 1:
+        raise FailedPrecondition(
+            f"{len(found)} operators in this namespace",
+            remedy="name the platform's namespace with -n, or its operator.json with --config",
+        )
+    config: str = found[0]["data"]["operator.json"]
+    return config
 
 
 def check(manifest: Manifest) -> None:

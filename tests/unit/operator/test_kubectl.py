@@ -106,6 +106,61 @@ def test_train_creates_what_the_dry_run_shows(fake_kubectl: Path) -> None:
     assert json.loads(stdin) == json.loads(shown.stdout)
 
 
+def test_the_namespace_that_was_asked_for_goes_where_the_manifest_is_piped() -> None:
+    shown = lima("train", "try", *FLAGS, "-n", "ml", "--dry-run=client")
+    assert yaml.safe_load(shown.stdout)["metadata"] == {"name": "try", "namespace": "ml"}
+
+
+def operator_json() -> str:
+    from tests.unit.operator.jobs import config
+
+    return config().model_dump_json(by_alias=True)
+
+
+def test_the_plain_ray_job_is_rendered_with_the_facts_of_the_named_platform(fake_kubectl: Path) -> None:
+    held = {"items": [{"data": {"operator.json": operator_json()}}]}
+    fake_kubectl.with_name("answer").write_text(json.dumps(held))
+    job = lima("train", "try", *FLAGS, "--dry-run=client").stdout
+    done = lima("render", "-n", "ml", kubectl=fake_kubectl, stdin=job)
+    assert done.returncode == 0, done.stderr
+    made = yaml.safe_load(done.stdout)
+    assert (made["kind"], made["metadata"]["namespace"]) == ("RayJob", "ml")
+    ((arguments, _),) = calls(fake_kubectl)
+    assert arguments[:3] == ["--namespace=ml", "get", "configmaps"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "told"),
+    [
+        (["-f", "no-such-file.yaml", "--config", "x"], "", "cannot be read (No such file"),
+        (["--config", "x"], "a: [", "must be one YAML or JSON document"),
+        (["--config", "x"], "[]", "must be a lima.dev/v1alpha1 FineTuneJob"),
+        (["--config", "no-such-file.json"], "{apiVersion: v1, kind: Pod}", "must be one lima.dev/v1alpha1 FineTuneJob"),
+    ],
+)
+def test_what_cannot_be_rendered_is_told(arguments: list[str], stdin: str, told: str) -> None:
+    done = lima("render", *arguments, stdin=stdin)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_a_namespace_without_a_platform_renders_nothing(fake_kubectl: Path) -> None:
+    fake_kubectl.with_name("answer").write_text(json.dumps({"items": []}))
+    done = lima("render", kubectl=fake_kubectl, stdin="{}")
+    assert done.returncode == 5
+    assert "0 operators in this namespace" in done.stderr
+
+
+def test_a_cluster_that_cannot_be_reached_is_told_without_the_clients_log(fake_kubectl: Path) -> None:
+    noise = 'E1122 17:45:00.083916    6956 memcache.go:265] "Unhandled Error"\n'
+    words = "The connection to the server localhost:8080 was refused - did you specify the right host or port?"
+    fake_kubectl.with_name("refusal").write_text(noise + words)
+    done = lima("status", "try", kubectl=fake_kubectl)
+    assert done.returncode == 4
+    assert words in done.stderr
+    assert "memcache" not in done.stderr
+
+
 SUBMITTERS = "--selector=lima.dev/finetunejob=try,batch.kubernetes.io/job-name"
 
 
