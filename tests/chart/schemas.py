@@ -20,6 +20,9 @@ SHARED = Path(os.environ.get("LIMA_SHARED_SCHEMAS", ROOT.parent / "shared" / "sc
 # The oldest minor that Chart.yaml's kubeVersion admits, and the newest whose schemas we have.
 MINORS = ("1.30", "1.37")
 OUR_CRD = ROOT / "helm" / "lima" / "files" / "finetunejobs.yaml"
+# The library reads and parses two files for every manifest, one of them the megabyte of all definitions.
+_library: Any = kubernetes_validate
+_library.utils.schema_contents = functools.cache(_library.utils.schema_contents)
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -82,7 +85,9 @@ def closed(schema: Any) -> Any:
         return schema
     if schema.get("x-kubernetes-int-or-string"):
         return {"type": ["integer", "string"]}
-    result = {key: closed(value) for key, value in schema.items() if key not in ("default", "format", "nullable")}
+    # A property may be named like a keyword: a map of properties is no schema, and is made below.
+    kept = {key: value for key, value in schema.items() if key not in ("default", "format", "nullable", "properties")}
+    result = {key: closed(value) for key, value in kept.items()}
     if isinstance(schema.get("properties"), dict):
         result["properties"] = {name: closed(value) for name, value in schema["properties"].items()}
         if not schema.get("x-kubernetes-preserve-unknown-fields"):

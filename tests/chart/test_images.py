@@ -99,7 +99,7 @@ def test_a_service_starts_from_its_own_locked_set(role: str, tmp_path: Path, uv:
 def test_the_ray_images_set_starts_training_and_serving(tmp_path: Path, uv: str) -> None:
     copy_code(tmp_path, "ray", "Dockerfile.ray")
     done = install(tmp_path, uv, "--extra", "ray", "--extra", "training", "--offline")
-    if done.returncode and "not found in the cache" in done.stderr:
+    if done.returncode and re.search(r"found in the cache|connectivity is disabled", done.stderr):
         pytest.skip(f"uv's cache does not hold the set, and a test fetches no gigabytes: {done.stderr.strip()[-300:]}")
     assert done.returncode == 0, done.stderr
     names = packages(tmp_path, uv)
