@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Half of a test's time is waiting for servers; a file stays in one process, because its fixtures start some of them.
+PYTEST_OPTIONS ?= --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 # uv does not read pip's settings; where pip is told of a folder of wheels, uv is told as well.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
@@ -29,7 +31,7 @@ demo: setup  ## Walk the whole loop on the sample corpora and write report.html
 	$(BIN)/lima run experiments/quickstart.yaml
 
 test: setup lint types imports stubs  ## Lint, types, import rules, stub drift, then every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 lint: setup
 	$(BIN)/ruff check .

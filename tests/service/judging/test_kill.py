@@ -88,10 +88,11 @@ async def verdicts_reach(stub: judging_pb2_grpc.JudgingServiceStub, count: int) 
     """Wait for so many answers: a call that failed is a verdict too, but says nothing about the answers."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
+            # Its state first: whoever reads a study as ended then finds all its answers counted.
+            study = await stub.GetStudy(judging_pb2.GetStudyRequest(name="studies/killed"))
             progress = await stub.GetStudyProgress(judging_pb2.GetStudyProgressRequest(name="studies/killed"))
             (judge,) = progress.judges
             if judge.done - judge.failed >= count:
                 return
-            study = await stub.GetStudy(judging_pb2.GetStudyRequest(name="studies/killed"))
             assert study.state in (study_pb2.Study.STATE_OPEN, study_pb2.Study.STATE_RUNNING), study
             await asyncio.sleep(0.05)
