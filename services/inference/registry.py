@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from services.inference import tables
 from services.inference.names import AliasRef, BareRef, ModelRef, Reference, parse_reference
+from services.inference.together import Together
 from services.shared.database import Database
 from services.shared.errors import AlreadyExists, FailedPrecondition, NotFound
 
@@ -63,6 +65,7 @@ class Alias:
 class Registry:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._row_of = Together(self._rows)
 
     async def add(self, model: ModelVersion) -> ModelVersion:
         """Adds a version, or gives the row of the same content that is there; AlreadyExists for other content."""
@@ -176,8 +179,14 @@ class Registry:
         return None if found is None else int(found)
 
     async def _row(self, name: str, version: str) -> ModelVersion | None:
+        return await self._row_of((name, version))
+
+    async def _rows(self, wanted: Sequence[tuple[str, str]]) -> Sequence[ModelVersion | None]:
         columns = tables.models.c
-        return await self._one(sa.select(tables.models).where(columns.name == name, columns.version == version))
+        query = sa.select(tables.models).where(sa.tuple_(columns.name, columns.version).in_(set(wanted)))
+        async with self._database.session() as session:
+            found = {(row.name, row.version): ModelVersion(*row) for row in await session.execute(query)}
+        return [found.get(name_and_version) for name_and_version in wanted]
 
     async def _newest(self, name: str) -> ModelVersion | None:
         columns = tables.models.c

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from services.judging.items import Item, conversation
@@ -17,7 +18,7 @@ from services.shared.records import Turn
 DRAW_TEMPERATURE = 0.7
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Question:
     """Everything that decides an answer, so that equal questions have equal keys.
 
@@ -32,7 +33,7 @@ class Question:
     schema: str = ""
     continuations: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def key(self) -> str:
         return digest_json(
             {

@@ -19,6 +19,13 @@ from services.judging.verdicts import Verdict
 from services.shared.errors import NotFound
 
 _LEDGER_COLUMNS = ("calls", "cached_calls", "prompt_tokens", "completion_tokens", "cost_usd", "seconds")
+# Made once: to make a statement takes longer than to run it.
+_OF_LEDGER = t.ledger.c
+_ADD_USAGE = (
+    t.ledger.update()
+    .where(_OF_LEDGER.study == sa.bindparam("of"), _OF_LEDGER.judge == sa.bindparam("by"))
+    .values({name: _OF_LEDGER[name] + sa.bindparam(f"{name}_by") for name in _LEDGER_COLUMNS})
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +126,19 @@ class CallLog:
         fresh = {call.question.key: _call_row(call) for call in calls if not call.cached}
         last = {entry.verdict: entry.call for entry in entries if entry.verdict}
         rows = [verdict_row(self._study, verdict, call.question.key if call else "") for verdict, call in last.items()]
-        used = {name: sum(getattr(call.usage, name) for call in calls) for name in _LEDGER_COLUMNS}
+        usages = [call.usage for call in calls]
+        used = {f"{name}_by": sum(getattr(usage, name) for usage in usages) for name in _LEDGER_COLUMNS}
+        mine = {"of": self._study, "by": self._judge}
 
         def work(connection: sa.Connection) -> None:
             if fresh:
                 connection.execute(insert_new(connection, t.calls), list(fresh.values()))
             if rows:
                 add_verdicts(connection, self._study, rows)
-            if calls:
-                ledger = t.ledger.c
-                mine = (ledger.study == self._study) & (ledger.judge == self._judge)
+            if calls and not connection.execute(_ADD_USAGE, mine | used).rowcount:
+                # Another run of the study may make the row at the same time.
                 connection.execute(insert_new(connection, t.ledger), {"study": self._study, "judge": self._judge})
-                added = {name: ledger[name] + count for name, count in used.items()}
-                connection.execute(t.ledger.update().where(mine).values(added))
+                connection.execute(_ADD_USAGE, mine | used)
 
         await self._repository.write(work)
 

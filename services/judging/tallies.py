@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import median_low
 from typing import Any, NamedTuple
 
@@ -106,8 +107,7 @@ def add_verdicts(
     """
     if not rows:
         return Added(0, [])
-    statement = insert_new(connection, t.verdicts).returning(*_COUNTED)
-    added = connection.execute(statement, rows).all()
+    added = connection.execute(_insert_verdicts(connection.dialect.name), rows).all()
     return Added(len(added), _count(connection, study, added, 1, skipped_gold))
 
 
@@ -157,5 +157,14 @@ def _add(
 
 def insert_new(connection: sa.Connection, table: sa.Table) -> Any:
     """An insert that leaves out rows whose unique key is taken; both databases have it, under one name."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table).on_conflict_do_nothing()
+    return _insert_new(connection.dialect.name, table)
+
+
+@cache
+def _insert_new(dialect: str, table: sa.Table) -> Any:
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table).on_conflict_do_nothing()
+
+
+@cache
+def _insert_verdicts(dialect: str) -> Any:
+    return _insert_new(dialect, t.verdicts).returning(*_COUNTED)

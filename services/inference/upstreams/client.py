@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from services.inference.answers import Answer, Piece, TextScore, Usage
 from services.inference.backends.base import Prompt
 from services.inference.openai_api import parsing
 from services.inference.sampling import Sampling
-from services.inference.upstreams.ledger import AnswerCache, Ledger
+from services.inference.upstreams.ledger import AnswerCache, Kept, Ledger
 from services.inference.upstreams.limits import RateLimit, retry_after
 from services.inference.upstreams.source import UpstreamSource
 from services.shared.digest import digest_json
@@ -75,9 +75,8 @@ class UpstreamBackend:
             async with self._paid(prompt, sampling, n) as pay:
                 reply = await self._call(path, body, tokens)
                 completions = parsing.parse_completions(reply)
-                usd = await pay(parsing.parse_usage(reply.get("usage")))
-            if len(completions) == n:
-                await self._cache.put(digest, self._resource, reply)
+                kept = Kept(digest, reply) if len(completions) == n else None
+                usd = await pay(parsing.parse_usage(reply.get("usage")), kept)
         completions = parsing.parse_completions(reply)
         deviations = (*unoffered(sampling), *self._model_deviation(reply))
         usage = parsing.parse_usage(reply.get("usage"))
@@ -131,19 +130,19 @@ class UpstreamBackend:
         return "/chat/completions", body | {"messages": [turn.model_dump() for turn in prompt.turns]}
 
     @asynccontextmanager
-    async def _paid(self, prompt: Prompt, sampling: Sampling, n: int) -> AsyncIterator[Callable[[Usage], Any]]:
-        """Reserves what the call may cost at most; `pay` enters what it did cost."""
+    async def _paid(self, prompt: Prompt, sampling: Sampling, n: int) -> AsyncIterator[Callable[..., Awaitable[float]]]:
+        """Reserves what the call may cost at most; `pay` enters what it did cost, and keeps the reply it is given."""
         completion = n * sampling.max_tokens
         most = self._source.cost(estimated_tokens(prompt, sampling, n) - completion, completion)
         await self._ledger.reserve(self._resource, most, self._source.spend_cap_usd)
 
         settled = False
 
-        async def pay(usage: Usage) -> float:
+        async def pay(usage: Usage, kept: Kept | None = None) -> float:
             nonlocal settled
             usd = self._source.cost(usage.prompt_tokens, usage.completion_tokens)
-            await self._ledger.settle(self._resource, prompt.caller, usage, usd, most)
             settled = True
+            await self._ledger.settle(self._resource, prompt.caller, usage, usd, most, kept)
             return usd
 
         try:

@@ -5,15 +5,36 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import postgresql, sqlite
 
 from services.inference import tables
 from services.inference.answers import Usage
+from services.inference.together import Together
 from services.shared.database import Database
 from services.shared.errors import ResourceExhausted
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A whole reply, for whoever sends the same request again."""
+
+    digest: str
+    reply: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    model: str
+    caller: str
+    usage: Usage
+    usd: float
+    promised: float
+    kept: Kept | None
 
 
 class Ledger:
@@ -25,6 +46,7 @@ class Ledger:
         self._reserved: dict[str, float] = {}
         # What is spent and what is promised must be read together: a call that ends moves from one to the other.
         self._lock = asyncio.Lock()
+        self._enter = Together(self._enter_all)
 
     async def spent(self, model: str) -> float:
         query = sa.select(sa.func.coalesce(sa.func.sum(tables.spend.c.usd), 0.0)).where(tables.spend.c.model == model)
@@ -49,38 +71,67 @@ class Ledger:
         async with self._lock:
             self._reserved[model] -= usd
 
-    async def settle(self, model: str, caller: str, usage: Usage, usd: float, promised: float) -> None:
-        """Enters what a call did cost in place of what was promised for it."""
-        values = {
-            "model": model,
-            "caller": caller[:128],
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "usd": usd,
-            "spent": time.time(),
-        }
+    async def settle(
+        self, model: str, caller: str, usage: Usage, usd: float, promised: float, kept: Kept | None = None
+    ) -> None:
+        """Enters what a call did cost in place of what was promised for it, and keeps its reply.
+
+        Returns when both are on disk. The promise ends here whatever comes: it must not be released as well.
+        """
+        await self._enter(_Entry(model, caller[:128], usage, usd, promised, kept))
+
+    async def _enter_all(self, entries: Sequence[_Entry]) -> Sequence[None]:
+        """In one transaction: calls that end together do not wait for the disk one after the other."""
+        now = time.time()
+        spend = [
+            {
+                "model": entry.model,
+                "caller": entry.caller,
+                "prompt_tokens": entry.usage.prompt_tokens,
+                "completion_tokens": entry.usage.completion_tokens,
+                "usd": entry.usd,
+                "spent": now,
+            }
+            for entry in entries
+        ]
+        answers = [
+            {"digest": entry.kept.digest, "model": entry.model, "answer": json.dumps(entry.kept.reply), "created": now}
+            for entry in entries
+            if entry.kept is not None
+        ]
         async with self._lock:
-            async with self._database.transaction() as session:
-                await session.execute(tables.spend.insert().values(**values))
-            self._reserved[model] -= promised
+            try:
+                async with self._database.transaction() as session:
+                    await session.execute(tables.spend.insert(), spend)
+                    if answers:
+                        await session.execute(self._insert_answers, answers)
+            finally:
+                for entry in entries:
+                    self._reserved[entry.model] -= entry.promised
+        return [None] * len(entries)
+
+    @property
+    def _insert_answers(self) -> Any:
+        """Of a request that was answered twice at once, either answer will do."""
+        dialect = postgresql if self._database.engine.dialect.name == "postgresql" else sqlite
+        return dialect.insert(tables.cached_answers).on_conflict_do_nothing()
 
 
 class AnswerCache:
-    """Whole replies by the digest of the request that they answer."""
+    """Whole replies by the digest of the request that they answer; `Ledger.settle` keeps them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._find = Together(self._find_all)
 
     async def get(self, digest: str) -> dict[str, Any] | None:
-        rows = tables.cached_answers
-        async with self._database.session() as session:
-            text = await session.scalar(sa.select(rows.c.answer).where(rows.c.digest == digest))
+        text = await self._find(digest)
         return json.loads(text) if text is not None else None
 
-    async def put(self, digest: str, model: str, reply: dict[str, Any]) -> None:
-        values = {"digest": digest, "model": model, "answer": json.dumps(reply), "created": time.time()}
-        try:
-            async with self._database.transaction() as session:
-                await session.execute(tables.cached_answers.insert().values(**values))
-        except IntegrityError:
-            pass  # the same request was answered twice at once; either answer will do
+    async def _find_all(self, digests: Sequence[str]) -> Sequence[str | None]:
+        columns = tables.cached_answers.c
+        query = sa.select(columns.digest, columns.answer).where(columns.digest.in_(digests))
+        async with self._database.session() as session:
+            rows = (await session.execute(query)).all()
+        found: dict[str, str] = {row.digest: row.answer for row in rows}
+        return [found.get(digest) for digest in digests]
