@@ -23,7 +23,7 @@ def helm(version: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         program = binary(version)
     except ToolsMissing as missing:
         pytest.skip(str(missing))
-    return subprocess.run([str(program), *arguments], capture_output=True, text=True, timeout=60)
+    return subprocess.run([str(program), *arguments], capture_output=True, text=True, timeout=300)
 
 
 def template(version: str, *arguments: str, kuberay: bool = True) -> subprocess.CompletedProcess[str]:

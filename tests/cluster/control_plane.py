@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 NEEDED = ("etcd", "kube-apiserver", "kubectl")
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 ADMIN = "admin"
 OPERATOR = "system:serviceaccount:lima:lima-operator"
 # What the operator asks for, and with what right: one line each.
@@ -115,7 +115,7 @@ class ControlPlane:
 
     def kubectl(self, *arguments: str, stdin: str | None = None, user: str = ADMIN) -> subprocess.CompletedProcess[str]:
         command = [str(self.bin / "kubectl"), f"--kubeconfig={self.kubeconfig(user)}", *arguments]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=START_SECONDS)
 
     def must(self, *arguments: str, stdin: str | None = None) -> str:
         """kubectl as the administrator; fails the test when it is refused."""

@@ -135,14 +135,15 @@ def test_helm_test_tells_a_platform_that_is_well_from_one_that_is_not(
     only = [f"{role}.enabled=false" for role in ("inference", "judging", "console", "replicas")]
     must(control_plane, version, "install", "lima", str(CHART), *values_of("kind"), "--set", ",".join(only))
     with serving_curation(settings, tmp_path, token(control_plane)) as address:
-        assert verdict(control_plane, version, address, patience=60).returncode == 0
+        well = verdict(control_plane, version, address, patience=120)
+        assert well.returncode == 0, well.stderr
     assert verdict(control_plane, version, address, patience=1).returncode != 0
 
 
 def verdict(plane: ControlPlane, version: str, curation: str, patience: float) -> subprocess.CompletedProcess[str]:
     kubelet = threading.Thread(target=run_verify, args=(plane, curation, patience))
     kubelet.start()
-    done = run(plane, version, "test", "lima", "--timeout", "120s")
+    done = run(plane, version, "test", "lima", "--timeout", "300s")
     kubelet.join()
     plane.kubectl("-n", NAMESPACE, "delete", "pod", "lima-verify", "--ignore-not-found", "--now")
     return done
@@ -155,7 +156,7 @@ def run_verify(plane: ControlPlane, curation: str, patience: float) -> None:
     arguments = [argument.replace("lima-curation:50051", curation) for argument in container["args"]]
     environment = {**os.environ, "LIMA_TOKEN": token(plane), "PYTHONPATH": str(ROOT / "protos")}
     command = [sys.executable, str(ROOT / "images/verify.py"), *arguments, f"--patience={patience}"]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
     status = {"status": {"phase": "Failed" if ended.returncode else "Succeeded"}}
     plane.must(
         "-n", NAMESPACE, "patch", "pod", "lima-verify", "--subresource=status", "--type=merge", "-p", json.dumps(status)
@@ -202,6 +203,26 @@ def admissible(spec: dict[str, Any]) -> dict[str, Any]:
         {"name": name, "persistentVolumeClaim": {"claimName": name}} for name in sorted(claims)
     )
     return made
+
+
+@pytest.mark.usefixtures("clean")
+def test_controllers_make_every_pod_where_restricted_is_enforced(control_plane: ControlPlane) -> None:
+    if not control_plane.has("kube-controller-manager"):
+        pytest.skip("KUBEBUILDER_ASSETS holds no kube-controller-manager, which makes the pods")
+    must(control_plane, "helm4", "install", "lima", str(CHART), *values_of("kind"))
+    wanted = {
+        str(labels["app.kubernetes.io/component"])
+        for manifest in rendered("kind")
+        if manifest["kind"] in ("Deployment", "StatefulSet", "Job")
+        for _, _, labels in pod_specs(manifest)
+    }
+    assert len(wanted) == 12
+
+    def made() -> set[str]:
+        pods = json.loads(control_plane.must("-n", NAMESPACE, "get", "pods", "-o", "json"))["items"]
+        return {pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in pods}
+
+    eventually(lambda: made() == wanted)
 
 
 @pytest.mark.usefixtures("clean")

@@ -23,7 +23,7 @@ from services.operator.lease import DURATION_SECONDS
 from services.operator.rayjob import ray_job
 from services.shared.objects import ObjectStore
 from services.shared.records import RunPhase
-from tests.cluster.conftest import NAMESPACE, connected, eventually, get, install_kuberay
+from tests.cluster.conftest import NAMESPACE, PATIENCE_SECONDS, connected, eventually, get, install_kuberay
 from tests.cluster.control_plane import OPERATOR, ControlPlane
 from tests.unit.operator.jobs import MODEL, config, job, manifest, put_inputs, put_run, run_status
 from tests.unit.operator.test_plan import SEVEN_BILLION
@@ -167,7 +167,7 @@ def test_of_two_operators_one_acts_and_the_other_takes_over(
     first.send_signal(signal.SIGSTOP)
     eventually(lambda: holder(control_plane) == "operator-1")
     first.send_signal(signal.SIGCONT)
-    assert first.wait(timeout=60) == 1, "it finds the Lease taken and ends"
+    assert first.wait(timeout=PATIENCE_SECONDS) == 1, "it finds the Lease taken and ends"
     walk_to_success(control_plane, object_store, "both", child)
     assert (get(control_plane, "rayjob", child) or {})["metadata"]["uid"] == before
 
@@ -264,7 +264,7 @@ def test_the_role_holds_every_verb_that_the_operator_uses_and_no_other(
     ray_says(control_plane, child, "Complete", "SUCCEEDED")
     eventually(lambda: get(control_plane, "ftj", "rights") is None)
     process.terminate()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=PATIENCE_SECONDS) == 0
     asked = [event for event in control_plane.audited()[seen:] if "objectRef" in event]
     assert {event["responseStatus"].get("code") for event in asked} <= {200, 201, 404}, "nothing was forbidden"
     used = {(event["verb"], *_resource(event["objectRef"])) for event in asked}
