@@ -38,6 +38,9 @@ class Output(StrEnum):
     NAME = "name"
 
 
+Shown = Annotated[Output | None, typer.Option("-o", "--output", help="Print the job so: yaml, json or name.")]
+
+
 @app.command(
     help=with_examples(
         "Create a FineTuneJob.",
@@ -57,7 +60,7 @@ def train(
     overrides: Annotated[list[str] | None, typer.Option("--set", help="Any field: recipe.epochs=3")] = None,
     suspend: Annotated[bool, typer.Option(help="Create it without starting it.")] = False,
     dry_run: Annotated[DryRun, typer.Option(help="client: print only. server: let the cluster check.")] = DryRun.NONE,
-    output: Annotated[Output | None, typer.Option("-o", "--output", help="Print the job so.")] = None,
+    output: Shown = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -94,7 +97,7 @@ def train(
 )
 def status(
     name: Name,
-    output: Annotated[Output | None, typer.Option("-o", "--output", help="Print the whole object so.")] = None,
+    output: Shown = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -145,9 +148,15 @@ def logs(
         "kubectl lima cancel lima-7b",
     )
 )
-def cancel(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
+def cancel(
+    name: Name,
+    output: Shown = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
     """Stop a job, free its GPUs, and keep it with its checkpoints."""
-    _suspend(Kubectl(namespace, context, kubeconfig), name, True)
+    _suspend(Kubectl(namespace, context, kubeconfig), name, True, output)
     next_commands(f"kubectl lima resume {name}", f"kubectl delete ftj {name}")
 
 
@@ -157,9 +166,15 @@ def cancel(name: Name, namespace: Namespace = None, context: Context = None, kub
         "kubectl lima resume lima-7b",
     )
 )
-def resume(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
+def resume(
+    name: Name,
+    output: Shown = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
     """Let a cancelled job go on from its last checkpoint."""
-    _suspend(Kubectl(namespace, context, kubeconfig), name, False)
+    _suspend(Kubectl(namespace, context, kubeconfig), name, False, output)
     next_commands(f"kubectl lima logs {name} -f")
 
 
@@ -195,9 +210,10 @@ def render(
         print(jobs.render(manifest, found.name, bucket), end="")
 
 
-def _suspend(kubectl: Kubectl, name: str, value: bool) -> None:
+def _suspend(kubectl: Kubectl, name: str, value: bool, output: Output | None) -> None:
     patch = json.dumps({"spec": {"suspend": value}})
-    print(kubectl("patch", "finetunejobs.lima.dev", name, "--type=merge", f"--patch={patch}").rstrip())
+    shown = [f"--output={output}"] if output else []
+    print(kubectl("patch", "finetunejobs.lima.dev", name, *shown, "--type=merge", f"--patch={patch}").rstrip())
 
 
 def main() -> None:

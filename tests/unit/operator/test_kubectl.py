@@ -98,6 +98,12 @@ def test_the_persons_own_flags_go_to_kubectl(fake_kubectl: Path) -> None:
     assert json.loads(arguments[-1].partition("=")[2]) == {"spec": {"suspend": True}}
 
 
+def test_a_job_is_shown_as_asked_after_it_changed(fake_kubectl: Path) -> None:
+    assert lima("resume", "try", "-o", "name", kubectl=fake_kubectl).returncode == 0
+    ((arguments, _),) = calls(fake_kubectl)
+    assert arguments[:4] == ["patch", "finetunejobs.lima.dev", "try", "--output=name"]
+
+
 def test_train_creates_what_the_dry_run_shows(fake_kubectl: Path) -> None:
     assert lima("train", "try", *FLAGS, kubectl=fake_kubectl).returncode == 0
     shown = lima("train", "try", *FLAGS, "--dry-run=client", "-o", "json")
