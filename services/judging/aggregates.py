@@ -37,6 +37,7 @@ async def load_columns(database: Database, spec: StudySpec) -> Columns:
         after = 0
         while (last := await _add_page(session, spec, builder, after)) is not None:
             after = last
+        await _add_excluded(session, spec, builder)
     return builder.columns()
 
 
@@ -52,23 +53,34 @@ async def _add_items(session: AsyncSession, spec: StudySpec, builder: ColumnsBui
 
 
 async def _add_page(session: AsyncSession, spec: StudySpec, builder: ColumnsBuilder, after: int) -> int | None:
-    """Add the verdicts that follow `after`; the number of the last of them."""
-    v = t.verdicts.c
-    shared = (v.judge, v.kind, v.state, v.label, v.scores, v.first_on_a, v.draw)
-    wanted = sa.select(v.id, *shared, v.item, v.preference).where(v.study == spec.name, v.id > after)
+    """Add the verdicts in state OK that follow `after`; the number of the last of them."""
+    v, pairwise = t.verdicts.c, spec.rules.pairwise
+    # Only what the protocol can tell apart: each further column of the grouping takes a tenth of the time.
+    shared = (v.judge, v.kind, v.draw, *((v.first_on_a,) if pairwise else (v.label, v.scores)))
+    wanted = sa.select(v.id, *shared, v.item, v.preference).where(v.study == spec.name, v.state == "ok", v.id > after)
     p = wanted.order_by(v.id).limit(PAGE).subquery().c
     alike = [sa.cast(p.scores, sa.Text) if column is v.scores else p[column.name] for column in shared]
     query = sa.select(sa.func.max(p.id), *alike, _listed(session, p.item), _listed(session, p.preference))
     last = None
-    for number, judge, kind, state, label, scores, first_on_a, draw, items, preferences in await session.execute(
-        query.group_by(*alike)
-    ):
+    for number, judge, kind, draw, *own, items, preferences in await session.execute(query.group_by(*alike)):
         last = max(last or 0, number)
-        score = None if spec.rules.pairwise else _score(scores)
-        builder.add_verdicts(
-            VerdictGroup(judge, kind, state, label, score, first_on_a, draw, json.loads(items), json.loads(preferences))
-        )
+        label, score, first_on_a = ("", None, bool(own[0])) if pairwise else (own[0], _score(own[1]), True)
+        listed = json.loads(items), json.loads(preferences)
+        builder.add_verdicts(VerdictGroup(judge, kind, label, score, first_on_a, draw, *listed))
     return last
+
+
+async def _add_excluded(session: AsyncSession, spec: StudySpec, builder: ColumnsBuilder) -> None:
+    """Count the verdicts that are in another state than OK, if there are any."""
+    c, i, v = t.tallies.c, t.items.c, t.verdicts.c
+    lost = sa.func.sum(c.unparsable + c.failed + c.skipped)
+    if not (await session.execute(sa.select(lost).where(c.study == spec.name))).scalar():
+        return
+    alike = (sa.cast(i.systems, sa.Text), v.judge, v.kind, v.state)
+    query = sa.select(*alike, sa.func.count()).join_from(t.verdicts, t.items, i.id == v.item)
+    query = query.where(v.study == spec.name, v.state != "ok", i.gold == "").group_by(*alike).order_by(*alike)
+    for systems, judge, kind, state, count in await session.execute(query):
+        builder.add_excluded(tuple(json.loads(systems)), judge, kind, state, count)
 
 
 def _listed(session: AsyncSession, column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:

@@ -31,7 +31,7 @@ class ItemGroup:
 
 @dataclass(frozen=True, slots=True)
 class VerdictGroup:
-    """Verdicts that differ in nothing but the item and the preference.
+    """Verdicts in state OK that differ in nothing but the item and the preference.
 
     Attributes:
         items: ids of shape (n,).
@@ -40,7 +40,6 @@ class VerdictGroup:
 
     judge: str
     kind: str
-    state: str
     label: str
     score: float | None
     first_on_a: bool
@@ -134,7 +133,8 @@ class ColumnsBuilder:
         self._group_of = group_of
         self._labels = {label: code for code, label in enumerate(labels)}
         self._items, self._prompts, self._systems, self._parts = Codes(), Codes(), Codes(), Codes()
-        self._judges, self._states = Codes(), Codes({"ok": 0})
+        self._judges = Codes()
+        self._lost: Counter[tuple[tuple[str, ...], str, str]] = Counter()
         self._item_columns: list[tuple[Any, ...]] = []
         self._verdict_columns: list[tuple[Any, ...]] = []
 
@@ -161,7 +161,6 @@ class ColumnsBuilder:
                 # None becomes NaN.
                 np.array(group.preferences, dtype=np.float64),
                 np.full(count, self._judges[group.judge, group.kind], np.int32),
-                np.full(count, self._states[group.state], np.int8),
                 np.full(count, self._labels.get(group.label, -1), np.int8),
                 np.full(count, np.nan if group.score is None else group.score),
                 np.full(count, group.first_on_a),
@@ -169,15 +168,19 @@ class ColumnsBuilder:
             )
         )
 
+    def add_excluded(self, systems: tuple[str, ...], judge: str, kind: str, state: str, count: int) -> None:
+        """Verdicts on items that count, but in a state other than OK."""
+        # A judge that gave no other verdicts is named in the results too.
+        self._judges[judge, kind]
+        self._lost[systems, self._group_of(judge, kind), state] += count
+
     def columns(self) -> Columns:
         """Everything that was added."""
-        item, preference, judge, state, *rest = _joined(self._verdict_columns, "idibbd?i")
+        item, *rest = _joined(self._verdict_columns, "idibd?i")
         prompt_of, systems_of, part_of, split_of, length_of = _joined(self._item_columns, "lllld")
-        counts, usable = item >= 0, state == 0
-        label, score, first_on_a, draw = (column[counts & usable] for column in rest)
-        lost = counts & ~usable
-        place = item[counts & usable].astype(np.int64)
-        judges = judge[counts & usable].astype(np.int64)
+        counts = item >= 0
+        preference, judge, label, score, first_on_a, draw = (column[counts] for column in rest)
+        place, judges = item[counts].astype(np.int64), judge.astype(np.int64)
         named = [(name, kind, self._group_of(name, kind)) for name, kind in self._judges]
         groups = Codes()
         group_of_judge = groups.of((group for _, _, group in named), len(named))
@@ -187,7 +190,7 @@ class ColumnsBuilder:
             systems=systems_of[place],
             judge=judges,
             group=group_of_judge[judges],
-            preference=preference[counts & usable],
+            preference=preference,
             label=label.astype(np.int64),
             score=score,
             first_on_a=first_on_a,
@@ -201,16 +204,5 @@ class ColumnsBuilder:
             source_names=list(self._parts),
             split_names=self._split_names,
             group_kinds={group: kind for _, kind, group in reversed(named)},
-            excluded=self._excluded(systems_of[item[lost]], judge[lost], state[lost], [group for _, _, group in named]),
+            excluded=self._lost,
         )
-
-    def _excluded(
-        self, systems: IntArray, judge: IntArray, state: IntArray, groups: Sequence[str]
-    ) -> Counter[tuple[tuple[str, ...], str, str]]:
-        """What is not OK, counted."""
-        names, states = list(self._systems), list(self._states)
-        found, counts = np.unique(np.stack([systems, judge, state]), axis=1, return_counts=True)
-        excluded: Counter[tuple[tuple[str, ...], str, str]] = Counter()
-        for (system, who, how), count in zip(found.T.tolist(), counts.tolist(), strict=True):
-            excluded[names[system], groups[who], states[how]] += count
-        return excluded

@@ -72,12 +72,13 @@ def resampled_means(rows: FloatArray, *, resamples: int = RESAMPLES, seed: int =
         return np.asarray(draws @ distinct / n, dtype=np.float64)
     ordered = np.repeat(distinct, counts, axis=0)
     means = np.empty((resamples, rows.shape[1]))
-    step = max(1, _CHUNK_ELEMENTS // n)
-    for start in range(0, resamples, step):
-        size = min(step, resamples - start)
-        drawn = generator.integers(0, n, size=(size, n)) + n * np.arange(size)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-        means[start : start + size] = times.astype(np.float64) @ ordered / n
+    times = np.empty((min(max(1, _CHUNK_ELEMENTS // n), resamples), n))
+    for start in range(0, resamples, len(times)):
+        size = min(len(times), resamples - start)
+        drawn = generator.integers(0, n, size=(size, n), dtype=np.int32)
+        for resample in range(size):
+            times[resample] = np.bincount(drawn[resample], minlength=n)
+        means[start : start + size] = times[:size] @ ordered / n
     return means
 
 

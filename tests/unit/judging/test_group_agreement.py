@@ -35,7 +35,7 @@ def agreements(order: np.random.Generator | None = None) -> tuple[list[Agreement
         order.shuffle(given)
     for prompt, who, value in given:
         builder.add_verdicts(
-            VerdictGroup(f"person-{who}", "human", "ok", "", None, True, 0, [names[int(prompt)]], [float(value)])
+            VerdictGroup(f"person-{who}", "human", "", None, True, 0, [names[int(prompt)]], [float(value)])
         )
     return group_agreement(builder.columns(), PAIRWISE, resamples=300, seed=0)
 
