@@ -1,6 +1,6 @@
 """Many sites, one a task: wall time of reading them with one worker and with as many as there are cores.
 
-    python -m benchmarks.curation_sites [--sites 8] [--mebibytes 300] [--ray] [--record]
+    python -m benchmarks.curation_sites [--sites 16] [--mebibytes 700] [--ray] [--record]
 
 The sites are equal dumps under different names. `value` is the speed with all cores, `peer_value` with one process, so
 `ratio` divided by the cores is the efficiency. Starting worker processes is counted. `--ray` also reads them as tasks
@@ -27,9 +27,9 @@ from services.shared.digest import digest_json
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sites", type=int, default=8)
+    parser.add_argument("--sites", type=int, default=16)
     parser.add_argument(
-        "--mebibytes", type=int, default=300, help="size of each site's Posts.xml (default: %(default)s)"
+        "--mebibytes", type=int, default=700, help="size of each site's Posts.xml (default: %(default)s)"
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ray", action="store_true", help="also as tasks of a local Ray")

@@ -47,10 +47,13 @@ def spec_of(tokens: int) -> Any:
 
 def measure(width: int, layers: int, tokens: int) -> float:
     """Bytes that two steps of this process need at most beside what it held before."""
+    from training_jobs.host import keep_memory
+
+    keep_memory()
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from benchmarks.train_throughput import draw_examples
+    from benchmarks.train_draws import draw_examples
     from training_jobs import attention
     from training_jobs.batches import flatten, target_weights
     from training_jobs.engines.bare import BareEngine

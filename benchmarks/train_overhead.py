@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Result, main
-from benchmarks.train_throughput import MAX_LENGTH, draw_lengths, tiny_model
+from benchmarks.train_draws import MAX_LENGTH, draw_lengths, tiny_model
 
 BUCKET = "overhead"
 PAPER_STEPS = 32
