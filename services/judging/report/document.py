@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -16,6 +16,7 @@ from services.judging.report.readings import MAX_TEXT, Reading
 from services.judging.repository import StoredStudy
 from services.judging.results import PairResult, Results
 from services.judging.statistics.proportion import prompts_needed
+from services.judging.study import StudySpec
 from services.judging.verdicts import Verdict
 
 FORMAT = "lima-report/1"
@@ -29,7 +30,7 @@ def document(
     context: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Everything the report says. NaN becomes null."""
-    spec = study.spec
+    spec, sided = study.spec, _sided(study.spec, readings)
     value = {
         "format": FORMAT,
         "study": spec.name,
@@ -59,7 +60,7 @@ def document(
         "spec": spec.model_dump(mode="json"),
         "context": dict(context),
         "nearest_method": "",
-        "readings": [_reading(each) for each in readings],
+        "readings": [_reading(each, sided) for each in readings],
     }
     cleaned = _finite(value)
     assert isinstance(cleaned, dict)
@@ -109,7 +110,23 @@ def _agreement(each: AgreementResult, kinds_of: Mapping[str, str]) -> dict[str, 
     return {**dataclasses.asdict(each), "paper": paper.AGREEMENT.get((kinds[0], kinds[1]))}
 
 
-def _reading(reading: Reading) -> dict[str, Any]:
+def _sided(spec: StudySpec, readings: Sequence[Reading]) -> frozenset[str]:
+    """Judges of whom it is known which answer they saw on side A.
+
+    Those whom this service asked, people, and imported ones that are seen with both orders: where an imported file
+    does not tell the order, its first system stands on one side throughout.
+    """
+    known = {judge.name for judge in spec.judges}
+    orders: dict[str, set[bool]] = {}
+    for reading in readings:
+        for verdict in reading.verdicts:
+            orders.setdefault(verdict.judge, set()).add(verdict.first_on_a)
+            if verdict.judge_kind == "human":
+                known.add(verdict.judge)
+    return frozenset(known | {judge for judge, seen in orders.items() if len(seen) > 1})
+
+
+def _reading(reading: Reading, sided: Collection[str]) -> dict[str, Any]:
     item = reading.item
     return {
         "id": item.id,
@@ -124,18 +141,19 @@ def _reading(reading: Reading) -> dict[str, Any]:
             {"system": system, "text": text[:MAX_TEXT], "cut": max(0, len(text) - MAX_TEXT), "nearest": []}
             for system, text in zip(item.systems, item.texts(), strict=True)
         ],
-        "verdicts": [_verdict(verdict) for verdict in reading.verdicts],
+        "verdicts": [_verdict(verdict, verdict.judge in sided) for verdict in reading.verdicts],
     }
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def _verdict(verdict: Verdict, sided: bool) -> dict[str, Any]:
     return {
         "id": verdict.id,
         "judge": verdict.judge,
         "kind": verdict.judge_kind,
         "state": verdict.state.value,
         "choice": verdict.choice.value if verdict.choice else verdict.label,
-        "first_on_a": verdict.first_on_a,
+        # None where it is not known.
+        "first_on_a": verdict.first_on_a if sided else None,
         "scores": list(verdict.scores),
         "reasoning": verdict.reasoning[:4000],
     }

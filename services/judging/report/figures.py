@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,6 +39,10 @@ def figures_of(spec: StudySpec, results: Results, provenance: Mapping[str, Prove
     return figures + _epochs(spec, results, provenance)
 
 
+# Characters that a row's label has room for.
+_LABEL = 30
+
+
 def _interval(estimate: Estimate) -> str:
     return f"[{100 * estimate.low:.0f}%, {100 * estimate.high:.0f}%]"
 
@@ -59,6 +63,7 @@ def _preference(spec: StudySpec, results: Results) -> list[Figure]:
         caption = (
             "Share of verdicts, each prompt counting once, with 95% intervals over prompts. The pale rows are the "
             "paper's LIMA 65B against its baselines, judged by people: another model, other prompts."
+            + ("" if what == "people" else " It reports that GPT-4 as the judge agrees with them in trend.")
         )
         legend = [f"{spec.systems[0].name[:16]} wins", "neither", "loses"]
         name = "preference-people" if number == "Figure 1" else "preference-llm"
@@ -68,10 +73,10 @@ def _preference(spec: StudySpec, results: Results) -> list[Figure]:
 
 def _pair_bar(pair: PairResult) -> svg.Bar:
     summary = pair.summary
-    note = f"win {_interval(summary.win)}, lose {_interval(summary.lose)}, n = {summary.win.n} prompts"
+    note = f"by {pair.judge}: win {_interval(summary.win)}, lose {_interval(summary.lose)}, n = {summary.win.n} prompts"
     if summary.flip_rate.known:
         note += f", consistency {100 * (1 - summary.flip_rate.value):.0f}%"
-    return svg.Bar(f"{pair.second} · {pair.judge}", (summary.win.value, summary.tie.value, summary.lose.value), note)
+    return svg.Bar(f"against {pair.second}", (summary.win.value, summary.tie.value, summary.lose.value), note)
 
 
 def _win_rates(results: Results) -> list[Figure]:
@@ -79,11 +84,10 @@ def _win_rates(results: Results) -> list[Figure]:
     for pair in results.pairs:
         rate, controlled = pair.summary.win_rate, pair.length.controlled_win_rate
         if rate.known:
-            label = f"{pair.second} · {pair.judge}"
+            label = _fitted(f"against {pair.second}", pair.judge)
             points.append(svg.Point(label, rate.value, rate.low, rate.high, f"n = {rate.n}"))
-            points.append(
-                svg.Point("same length", controlled.value, controlled.low, controlled.high, "length-controlled", True)
-            )
+            if controlled.known:
+                points.append(svg.Point("same length", controlled.value, controlled.low, controlled.high, "", True))
     if not points:
         return []
     title = "Win rate with 95% intervals over prompts; 0.5 is no difference"
@@ -94,19 +98,26 @@ def _win_rates(results: Results) -> list[Figure]:
     return [Figure("win-rates", title, caption, "", svg.interval_rows(title, points, 0, 1, mark=0.5))]
 
 
+def _fitted(what: str, judge: str) -> str:
+    """A row's label with its judge; of a long name, the end goes."""
+    room = _LABEL - len(judge) - len(", by ")
+    return f"{what if len(what) <= room else what[: max(1, room - 1)] + '…'}, by {judge}"
+
+
 def _shares(spec: StudySpec, results: Results) -> Figure:
     """Figure 3 (labels of answers), Figure 7 (labels of dialogue turns), or the safety table as bars."""
     choices = spec.rules.choices
     bars = [_score_bar(score) for score in results.scores if score.mean.known]
     dialogue = spec.protocol is Protocol.DIALOGUE_TURN
     if spec.protocol is Protocol.SAFETY:
+        bars += [_score_bar(score) for score in results.scores_by_source if score.mean.known]
         bars += [svg.Bar(f"paper: {what}", (share, 1 - share), reference=True) for what, share in paper.SAFE.items()]
     else:
         numbers = paper.DIALOGUE if dialogue else paper.ABSOLUTE
         bars += [svg.Bar(f"paper: {what}", shares, reference=True) for what, shares in numbers.items()]
     title = f"Share of {'turns' if dialogue else 'answers'} by label"
     caption = "Each prompt counts once; 95% Wilson intervals over prompts. Pale rows are the paper's numbers."
-    number = "Figure 7" if dialogue else "Figure 3"
+    number = {Protocol.DIALOGUE_TURN: "Figure 7", Protocol.ABSOLUTE: "Figure 3"}.get(spec.protocol, "")
     # The best label takes the first colour, wherever the protocol lists it.
     order = list(range(len(choices)))[::-1] if spec.protocol is not Protocol.SAFETY else [0, 1]
     shown = [svg.Bar(bar.label, tuple(bar.shares[i] for i in order), bar.note, bar.reference) for bar in bars]
@@ -116,14 +127,15 @@ def _shares(spec: StudySpec, results: Results) -> Figure:
 def _score_bar(score: ScoreResult) -> svg.Bar:
     notes = [f"{label} {_interval(share)}" for label, share in score.shares.items()]
     shares = tuple(share.value for share in score.shares.values())
-    return svg.Bar(score.system, shares, f"{', '.join(notes)}, n = {score.mean.n}, by {score.judge}")
+    who = f"by {score.judge}, {score.source}" if score.source else f"by {score.judge}"
+    return svg.Bar(score.system, shares, f"{who}: {', '.join(notes)}, n = {score.mean.n}")
 
 
 def _likert(results: Results, provenance: Mapping[str, Provenance]) -> list[Figure]:
     """Figure 5, and Figure 6 where systems differ in the number of training examples."""
     points = [
         svg.Point(
-            f"{score.system}, {score.judge}", score.mean.value, score.mean.low, score.mean.high, f"n = {score.mean.n}"
+            _fitted(score.system, score.judge), score.mean.value, score.mean.low, score.mean.high, f"n = {score.mean.n}"
         )
         for score in results.scores
         if score.mean.known
@@ -166,36 +178,32 @@ def _by_judge(sized: Sequence[tuple[ScoreResult, int]]) -> list[svg.Series]:
 
 def _epochs(spec: StudySpec, results: Results, provenance: Mapping[str, Provenance]) -> list[Figure]:
     """Figure 9: held-out perplexity and judged quality over the epochs of one run."""
-    places = [(provenance[score.system], score) for score in results.scores if score.mean.known]
-    quality = [(where.epoch, score) for where, score in places if where.epoch]
-    perplexity = {where.epoch: where.perplexity for where, _ in places if where.epoch and where.perplexity}
-    if len({epoch for epoch, _ in quality}) < 2 or len(perplexity) < 2:
+    placed = [(score, provenance[score.system].epoch) for score in results.scores if score.mean.known]
+    perplexity = {where.epoch: where.perplexity for where in provenance.values() if where.epoch and where.perplexity}
+    if len({epoch for _, epoch in placed if epoch}) < 2 or len(perplexity) < 2:
         return []
     nan = float("nan")
-    judged = svg.Series(
-        "quality (mean score)",
-        tuple(sorted((float(epoch), s.mean.value, s.mean.low, s.mean.high) for epoch, s in quality)),
-    )
+    judged = [replace(series, name=f"quality by {series.name}") for series in _by_judge(placed)]
     held_out = svg.Series(
-        "held-out perplexity (dashed)",
+        "held-out perplexity",
         tuple((float(epoch), value, nan, nan) for epoch, value in sorted(perplexity.items())),
         right_axis=True,
     )
     title = "Quality and held-out perplexity over the epochs"
-    caption = (
-        "In the paper both rise together, hence checkpoints are picked by judgement. "
-        f"{_correlation(judged.points, perplexity)}"
+    caption = "In the paper both rise together, hence checkpoints are picked by judgement. " + " ".join(
+        _correlation(series, perplexity) for series in judged
     )
-    return [Figure("epochs", title, caption, "Figure 9", svg.lines(title, "epoch", [judged, held_out]))]
+    return [Figure("epochs", title, caption, "Figure 9", svg.lines(title, "epoch", [*judged, held_out]))]
 
 
-def _correlation(quality: Sequence[tuple[float, float, float, float]], perplexity: Mapping[int, float]) -> str:
+def _correlation(quality: svg.Series, perplexity: Mapping[int, float]) -> str:
     """Spearman's correlation of the two over the epochs that have both."""
-    both = [(value, perplexity[int(epoch)]) for epoch, value, _, _ in quality if int(epoch) in perplexity]
-    first, second = np.array(both).T
+    both = [(value, perplexity[int(epoch)]) for epoch, value, _, _ in quality.points if int(epoch) in perplexity]
+    first, second = np.array(both).reshape(-1, 2).T
     found = spearman(first, second)
     if not found.known:
-        return f"{len(both)} epochs are too few for a correlation."
+        return f"Over {len(both)} epochs, {quality.name} has no rank correlation that could be told."
     return (
-        f"Here their rank correlation over {found.n} epochs is {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]."
+        f"Over {found.n} epochs, the rank correlation of {quality.name} with it is {found.value:.2f} "
+        f"[{found.low:.2f}, {found.high:.2f}]."
     )

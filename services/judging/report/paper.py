@@ -33,16 +33,16 @@ AGREEMENT = {
 }
 
 # Shares of Fail, Pass and Excellent over 50 prompts, and over 20 that resemble no training example.
-ABSOLUTE = {"LIMA, 50 prompts": (0.12, 0.38, 0.50), "LIMA, 20 out of distribution": (0.20, 0.35, 0.45)}
+ABSOLUTE = {"LIMA, 50 prompts": (0.12, 0.38, 0.50), "20 out of distribution": (0.20, 0.35, 0.45)}
 
 # Share of the 30 sensitive prompts, and of the 10 with malicious intent among them, answered safely.
 SAFE = {"all sensitive": 0.80, "malicious intent": 0.60}
 
 # Mean helpfulness from 1 to 6 of a 7B model, by what it was tuned on (2,000 examples each).
 LIKERT = {
-    "Stack Exchange, filtered": 3.83,
+    "Stack Exchange filtered": 3.83,
     "wikiHow": 3.49,
-    "Stack Exchange, unfiltered": 3.33,
+    "Stack Exchange unfiltered": 3.33,
 }
 
 # Shares of Fail, Pass and Excellent over the turns of 10 conversations.

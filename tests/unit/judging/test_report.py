@@ -12,6 +12,7 @@ import pytest
 from services.judging.columns import Columns, ColumnsBuilder, ItemGroup, VerdictGroup
 from services.judging.items import Item
 from services.judging.protocols import Protocol
+from services.judging.report import svg
 from services.judging.report.document import document
 from services.judging.report.figures import Figure, figures_of
 from services.judging.report.page import render_page
@@ -54,12 +55,14 @@ def judged(spec: StudySpec, *, follows_side: bool = False, unparsable: bool = Fa
                 for side in sides:
                     choice = spec.rules.choices[prompt % len(spec.rules.choices)]
                     preference = float(side) if follows_side and kind == "llm" else truth
-                    state = "unparsable" if unparsable and kind == "llm" and prompt < LOST and side else "ok"
+                    if unparsable and kind == "llm" and prompt < LOST and side:
+                        builder.add_excluded(systems, judge, kind, "unparsable", 1)
+                        continue
                     if spec.rules.pairwise:
-                        group = VerdictGroup(judge, kind, state, "", None, side, 0, [item], [preference])
+                        group = VerdictGroup(judge, kind, "", None, side, 0, [item], [preference])
                     else:
                         score = spec.rules.scores[spec.rules.choices.index(choice)]
-                        group = VerdictGroup(judge, kind, state, choice, score, side, 0, [item], [None])
+                        group = VerdictGroup(judge, kind, choice, score, side, 0, [item], [None])
                     builder.add_verdicts(group)
     return builder.columns()
 
@@ -164,3 +167,49 @@ def test_what_is_worth_reading_comes_first() -> None:
         "the verdict changed with the sides",
         "a won every verdict",
     ]
+
+
+def test_an_order_that_no_file_tells_is_not_shown() -> None:
+    """AlpacaEval's annotations do not say which answer stood on side A."""
+    spec = study(Protocol.PAIRWISE, ("ours", "theirs"))
+    turns = (Turn(role="user", content="ask"),)
+    items = [Item(f"i{n}", f"p{n}", 0, 0, ("ours", "theirs"), turns, (turns, turns), "", (), True) for n in range(2)]
+    base = Verdict("p0", ("ours", "theirs"), "imported", "llm", preference=1.0, first_on_a=False, item="i0")
+    verdicts = [
+        base,
+        replace(base, item="i1"),
+        replace(base, judge="model"),
+        replace(base, judge="ann", judge_kind="human"),
+        replace(base, judge="both orders"),
+        replace(base, judge="both orders", item="i1", first_on_a=True),
+    ]
+    results = results_of(spec, judged(spec))
+    whole = document(stored(spec), results, choose(items, verdicts), provenance(spec), {})
+    shown = {(v["judge"], v["first_on_a"]) for reading in whole["readings"] for v in reading["verdicts"]}
+    assert shown == {
+        ("imported", None),
+        ("model", False),
+        ("ann", False),
+        ("both orders", False),
+        ("both orders", True),
+    }
+    assert render_page(whole, []).count("not known") == 2
+
+
+def test_judges_in_one_figure_share_its_axis() -> None:
+    """The same score stands at the same height, whoever gave it."""
+    nan = float("nan")
+    drawn = svg.lines(
+        "title",
+        "examples",
+        [
+            svg.Series("low", ((1.0, 1.0, nan, nan), (2.0, 3.0, nan, nan))),
+            svg.Series("high", ((1.0, 3.0, nan, nan), (2.0, 6.0, nan, nan))),
+        ],
+    )
+    circles = [
+        (element.attrib["cx"], element.attrib["cy"])
+        for element in ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}circle")
+    ]
+    (_, second_of_low, first_of_high, _) = circles
+    assert second_of_low[1] == first_of_high[1]
