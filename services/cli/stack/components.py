@@ -125,6 +125,8 @@ def object_store_command(layout: StackLayout, stack: StackFile) -> list[str]:
     ports = stack.ports
     return [
         str(Path(sys.executable).parent / "weed"),
+        # Into the stack's own log, and not into files of the machine's temporary folder.
+        "-logtostderr=true",
         "mini",
         f"-dir={layout.objects}",
         f"-ip={LOOPBACK}",

@@ -278,7 +278,9 @@ def test_an_endpoint_that_does_not_answer_is_named(settings: Settings) -> None:
 
 
 def test_an_endpoint_that_is_no_s3_server_is_told(settings: Settings) -> None:
-    with answering(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nhello") as endpoint:
+    with answering(
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"
+    ) as endpoint:
         store = changed(settings, object_store_endpoint=endpoint, object_store_attempts=1)
         with pytest.raises(FailedPrecondition, match="not as an S3 server"):
             store.get_bytes("k")
