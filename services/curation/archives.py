@@ -76,7 +76,7 @@ def extract_7z(
 ) -> list[Path]:
     """Extract the wanted members of a 7z archive in a process of its own; memory and output are bounded there.
 
-    The archive's native decoder runs outside this program: 7z where it is installed, else liblzma through py7zr.
+    The archive's native decoder runs outside this program: 7zz or 7z where it is installed, else liblzma through py7zr.
     """
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "services.curation.extract", str(source), str(folder), str(max_bytes), *wanted]

@@ -26,7 +26,8 @@ def main(arguments: list[str]) -> int:
         members = _members(Path(archive), int(max_bytes), tuple(wanted))
         native = shutil.which("7zz") or shutil.which("7z")
         if native:
-            command = [native, "x", "-y", f"-o{folder}", archive, *members]
+            # After "--" a member's name is a name, also one that begins as a switch or a list of names does.
+            command = [native, "x", "-y", f"-o{folder}", "-spd", "--", archive, *members]
             return subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
         _extract(Path(archive), Path(folder), members)
     except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import shutil
 from pathlib import Path
 
 import py7zr
@@ -55,6 +56,26 @@ def test_any_bytes_are_decoded_or_refused(tmp_path: Path, data: bytes, suffix: s
     (tmp_path / "out").unlink(missing_ok=True)
 
 
+@pytest.fixture(params=["native", "liblzma"])
+def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the two decoders in turn; the native one is skipped where it is not installed."""
+    if request.param == "liblzma":
+        monkeypatch.setenv("PATH", "/nowhere")
+    elif not (shutil.which("7zz") or shutil.which("7z")):
+        pytest.skip("neither 7zz nor 7z is installed")
+
+
+@pytest.mark.usefixtures("decoder")
+def test_a_member_may_be_named_as_a_switch_is(tmp_path: Path) -> None:
+    archive = tmp_path / "names.7z"
+    names = ["-onowhere.xml", "@list.xml", "a*.xml"]
+    with py7zr.SevenZipFile(archive, "w") as made:
+        for name in [*names, "abc.xml.txt"]:
+            made.writestr("<posts></posts>", name)
+    assert [path.name for path in extract_7z(archive, archive.name, tmp_path / "out", 1 << 20)] == names
+
+
+@pytest.mark.usefixtures("decoder")
 def test_a_7z_archive_gives_its_xml_alone(tmp_path: Path) -> None:
     archive = tmp_path / "coffee.stackexchange.com.7z"
     with py7zr.SevenZipFile(archive, "w") as made:
@@ -69,6 +90,7 @@ def test_a_7z_archive_gives_its_xml_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "cut").exists()
 
 
+@pytest.mark.usefixtures("decoder")
 @pytest.mark.parametrize("target", ["../secret", "Users.xml"])
 def test_a_link_in_a_7z_archive_is_not_followed(tmp_path: Path, target: str) -> None:
     (tmp_path / "secret").write_text("not for you")
