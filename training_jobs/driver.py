@@ -15,7 +15,7 @@ import structlog
 from services.shared.errors import Cancelled, FailedPrecondition, LimaError, Unavailable
 from services.shared.records import RunPhase, RunStatus
 from services.shared.settings import Settings
-from training_jobs.host import use_large_pages
+from training_jobs.host import keep_memory, worker_environment
 from training_jobs.run_folder import RunFolder
 from training_jobs.spec import TrainingSpec
 
@@ -35,7 +35,8 @@ def run(spec: TrainingSpec, settings: Settings) -> RunStatus:
         Cancelled: somebody asked the run to stop; its state is saved.
         LimaError: what else a person must mend; it is in the run's status too.
     """
-    use_large_pages()
+    if not spec.compute.gpus_per_worker:
+        keep_memory()
     folder = RunFolder.open(spec.run, spec.output, settings)
     folder.claim(spec)
     if folder.is_complete():
@@ -64,11 +65,14 @@ def _status(folder: RunFolder) -> RunStatus:
 
 
 def _record_failure(folder: RunFolder, error: LimaError) -> None:
-    status = _status(folder)
-    if status.phase is RunPhase.FAILED:
-        return
     changes = {"phase": RunPhase.FAILED, "message": str(error), "eta_seconds": None, "updated": datetime.now(UTC)}
-    folder.write_status(status.model_copy(update=changes))
+    try:
+        status = _status(folder)
+        if status.phase is not RunPhase.FAILED:
+            folder.write_status(status.model_copy(update=changes))
+    except (LimaError, OSError) as unrecorded:
+        # A store that is full or away takes no status either; the error itself must still be told.
+        _log.warning("failure_not_recorded", run=folder.run, error=str(unrecorded))
 
 
 @contextmanager
@@ -194,6 +198,8 @@ def _trainer(spec: TrainingSpec, settings: Settings) -> Any:
         workers = (compute.min_workers, compute.workers)
     on_gpu = compute.gpus_per_worker > 0
     resources = {"CPU": compute.cpus_per_worker, **({"GPU": float(compute.gpus_per_worker)} if on_gpu else {})}
+    # Typed as of Ray Train's first version, which has no such setting.
+    settled: dict[str, Any] = {"worker_runtime_env": {"env_vars": {} if on_gpu else worker_environment()}}
     return TorchTrainer(
         ray_worker,
         train_loop_config={"spec": spec, "settings": settings},
@@ -203,5 +209,6 @@ def _trainer(spec: TrainingSpec, settings: Settings) -> Any:
             name=spec.run,
             storage_path=str(settings.state_dir.absolute() / "training" / "ray"),
             failure_config=FailureConfig(max_failures=compute.max_restarts),
+            **settled,
         ),
     )

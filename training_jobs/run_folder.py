@@ -15,12 +15,12 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from services.shared.errors import Conflict, FailedPrecondition, NotFound
+from services.shared.errors import Conflict, FailedPrecondition, LimaError, NotFound
 from services.shared.records import MetricsRow, Response, RunPhase, RunStatus
 from services.shared.settings import Settings
 from training_jobs.spec import TrainingSpec
@@ -145,14 +145,18 @@ class RunFolder:
 
         def keep() -> None:
             while not ended.wait(HEARTBEAT_SECONDS):
-                self._beat(mine)
+                # A store that is away for a moment must not end the heartbeat.
+                with suppress(LimaError, OSError):
+                    self._beat(mine)
 
         threading.Thread(target=keep, name="lease", daemon=True).start()
         try:
             yield
         finally:
             ended.set()
-            self.storage.delete(self.key("lease.json"))
+            # One that stays there runs out; failing here would hide why the block ended.
+            with suppress(LimaError, OSError):
+                self.storage.delete(self.key("lease.json"))
 
     def _beat(self, lease: dict[str, Any]) -> None:
         self.write_json("lease.json", {**lease, "updated": time.time()})

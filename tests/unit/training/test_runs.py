@@ -6,24 +6,21 @@ import json
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from services.shared.errors import Conflict, FailedPrecondition, InvalidInput, NotFound, Unavailable
 from services.shared.records import MetricsRow, RunPhase, RunStatus
 from services.shared.settings import Settings
-from training_jobs import selection
+from training_jobs import driver, selection
 from training_jobs.planning import parse_bytes, plan_report, refuse_what_cannot_fit
 from training_jobs.run_folder import RunFolder
 from training_jobs.spec import parse_spec
 from training_jobs.storage import FolderStorage, fetch_folder
-from training_jobs.store_sync import Uploader
 
 MINIMAL = {"run": "r1", "base_model": "m", "dataset": "d"}
 
@@ -122,58 +119,33 @@ def test_a_folder_that_is_not_there_is_refused_by_field(tmp_path: Path) -> None:
     assert caught.value.violations[0].field == "base_model"
 
 
-class FullStorage(FolderStorage):
-    """Refuses folders until `attempts` have failed, as a full disk that somebody tidies."""
+class AwayStorage(FolderStorage):
+    """Takes and deletes nothing once it is away, as a full or unreachable store."""
 
-    def __init__(self, root: Path, attempts: int) -> None:
-        super().__init__(root)
-        self.attempts = attempts
+    away = False
 
-    def put_folder(self, prefix: str, folder: Path, manifest: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        self.attempts -= 1
-        if self.attempts >= 0:
-            raise Unavailable("no space left in the store")
-        return super().put_folder(prefix, folder, manifest)
+    def put_bytes(self, key: str, data: bytes) -> None:
+        if self.away:
+            raise Unavailable("the store is away")
+        super().put_bytes(key, data)
 
-
-def uploaded(tmp_path: Path, attempts: int, retry_seconds: float) -> tuple[Uploader, FullStorage]:
-    storage = FullStorage(tmp_path / "store", attempts)
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "a").write_text("a")
-    uploader = Uploader(storage, retry_seconds)
-    uploader.put_folder("state/step-000001", tmp_path / "work", {"step": 1})
-    return uploader, storage
+    def delete(self, key: str) -> None:
+        if self.away:
+            raise Unavailable("the store is away")
+        super().delete(key)
 
 
-def test_an_upload_is_tried_again(tmp_path: Path) -> None:
-    uploader, storage = uploaded(tmp_path, attempts=1, retry_seconds=30)
-    uploader.drain()
-    uploader.close()
-    assert storage.get_manifest("state/step-000001") is not None
-    assert not (tmp_path / "work").exists()
+def test_a_store_that_is_away_does_not_hide_why_a_run_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = AwayStorage(tmp_path)
 
+    def fail(*_: object) -> None:
+        storage.away = True
+        raise FailedPrecondition("it diverged")
 
-def test_an_upload_that_never_arrives_stops_the_run_and_leaves_nothing_half(tmp_path: Path) -> None:
-    uploader, storage = uploaded(tmp_path, attempts=1000, retry_seconds=0)
-    with pytest.raises(FailedPrecondition, match="could not be written: no space left"):
-        uploader.drain()
-    uploader.close()
-    assert isinstance(uploader.error, FailedPrecondition)
-    assert storage.get_manifest("state/step-000001") is None
-    assert (tmp_path / "work" / "a").exists()
-
-
-def test_small_objects_are_sent_newest_last(tmp_path: Path) -> None:
-    storage = FolderStorage(tmp_path)
-    others = set(threading.enumerate())
-    uploader = Uploader(storage)
-    for number in range(100):
-        uploader.put_bytes("status.json", str(number).encode())
-    senders = [thread for thread in threading.enumerate() if thread not in others and thread.name == "uploader"]
-    uploader.drain()
-    uploader.close()
-    assert storage.get_bytes("status.json") == b"99"
-    assert len(senders) == 1
+    monkeypatch.setattr(RunFolder, "open", lambda *_: RunFolder(storage, "r1", "r1"))
+    monkeypatch.setattr(driver, "_run_bare", fail)
+    with pytest.raises(FailedPrecondition, match="it diverged"):
+        driver.run(parse_spec({**MINIMAL, "compute": {"engine": "bare"}}), Settings())
 
 
 def test_the_lowest_metric_within_the_window_is_chosen_and_recorded(run: RunFolder, tmp_path: Path) -> None:
