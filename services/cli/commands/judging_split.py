@@ -28,7 +28,9 @@ app = typer.Typer(add_completion=False)
 def split(
     name: StudyArgument,
     dataset: Annotated[str, typer.Option(help="URI of the data set that was trained on.")],
-    threshold: Annotated[float, typer.Option(help="Less similar prompts are proposed as out of distribution.")] = 0.2,
+    threshold: Annotated[
+        float | None, typer.Option(help="Less similar prompts are proposed as out of distribution; 0.07 unless given.")
+    ] = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="Keep it: results are broken down by it.")] = False,
     outside: Annotated[list[str] | None, typer.Option(help="This prompt is out of distribution after all.")] = None,
     inside: Annotated[list[str] | None, typer.Option(help="This prompt is in distribution after all.")] = None,
