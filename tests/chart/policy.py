@@ -62,8 +62,9 @@ def without_probes(manifest: Manifest) -> list[str]:
     return [
         f"{path}: no {probe}"
         for path, container, _ in containers(manifest)
+        # An init container ends by itself, and may have no probe.
         for probe in PROBES
-        if probe not in container
+        if probe not in container and ".initContainers[" not in path
     ]
 
 

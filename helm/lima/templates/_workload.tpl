@@ -59,9 +59,13 @@ spec:
         {{- end }}
       {{- end }}
       {{- include "lima.placement" (include "lima.prioritised" (list $root "serving" $values) | fromJson) | nindent 6 }}
-      {{- if $root.Values.development.reload }}
-      # The root file system is read-only: what Skaffold copies in goes to a volume that begins as the image's code.
+      {{- if or $root.Values.development.reload (has "database" $edge.dials) }}
       initContainers:
+        {{- if has "database" $edge.dials }}
+        {{- include "lima.waiter" (list $root $role) | nindent 8 }}
+        {{- end }}
+        {{- if $root.Values.development.reload }}
+        # The root file system is read-only: what Skaffold copies in goes to a volume that begins as the image's code.
         - name: code
           image: {{ include "lima.image" (list $root $role) }}
           imagePullPolicy: {{ $root.Values.images.pullPolicy }}
@@ -73,6 +77,7 @@ spec:
             {{- include "lima.containerSecurity" $root | nindent 12 }}
           volumeMounts:
             - {name: code, mountPath: /code}
+        {{- end }}
       {{- end }}
       containers:
         - name: {{ $role }}
@@ -208,6 +213,29 @@ grpc: {port: {{ $edge.port }}, service: {{ index . 1 }}}
 {{- else -}}
 httpGet: {path: {{ $edge.health | default (eq (index . 1) "liveness" | ternary "/livez" "/readyz") }}, port: {{ $edge.port }}}
 {{- end -}}
+{{- end -}}
+
+{{/*
+lima.waiter (root, role): holds a service back until its database answers and its tables are there, which the migration
+Job or whichever comes first makes. A service that finds no database ends, and would wait in a crash loop instead.
+*/}}
+{{- define "lima.waiter" -}}
+{{- $root := index . 0 -}}
+{{- $role := index . 1 -}}
+- name: wait-for-tables
+  image: {{ include "lima.image" (list $root $role) }}
+  imagePullPolicy: {{ $root.Values.images.pullPolicy }}
+  args: [services.shared.migrate, {{ $role }}, --wait, "1500"]
+  env:
+    {{- include "lima.env" (list $root (list "database")) | nindent 4 }}
+  resources:
+    requests: {cpu: 50m, memory: 128Mi, ephemeral-storage: 32Mi}
+    limits: {memory: 512Mi, ephemeral-storage: 128Mi}
+  securityContext:
+    {{- include "lima.containerSecurity" $root | nindent 4 }}
+  volumeMounts:
+    - {name: state, mountPath: /var/lib/lima}
+    - {name: tmp, mountPath: /tmp}
 {{- end -}}
 
 {{/* lima.jobPod (root, component, image key, module and arguments, what it dials): a one-shot pod of ours. */}}
