@@ -17,7 +17,7 @@ import httpx
 from benchmarks.harness import Result, main
 from benchmarks.serving_stack import TOKEN, ServingStack, prompts, serving_stack, versions
 
-ENGINE = "torch"
+ENGINE = "openvino"
 
 
 def options(parser: argparse.ArgumentParser) -> None:

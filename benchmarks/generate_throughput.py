@@ -3,7 +3,7 @@
 Peers, each in a process and environment of its own, greedy, float32, the same prompts and lengths:
 `transformers.generate` one request at a time (with a share of the requests, because it is slow), vLLM's
 CPU build and OpenVINO GenAI, both given all prompts in one call, without any service around them. Ours are
-the default engine, and vLLM behind our own engine interface; all are compared by tokens per second.
+the default engine and others behind the same interface; all are compared by tokens per second.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.serving_peers import Peer, PeerMissing, peer, vllm_python
 from benchmarks.serving_stack import ServingStack, prompts, serving_stack, versions
 from services.shared.errors import FailedPrecondition
 
-DEFAULT = "torch"
+DEFAULT = "openvino"
 ONE_AT_A_TIME = "transformers"
 
 
@@ -30,7 +30,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer-requests", type=int, default=4, help="of the requests, how many transformers answers")
     parser.add_argument("--peers", default="vllm,openvino", help="beside transformers")
-    parser.add_argument("--engines", default=f"{DEFAULT},vllm", help="of ours")
+    parser.add_argument("--engines", default=DEFAULT, help="of ours, with commas between")
 
 
 def run(arguments: argparse.Namespace) -> Result:

@@ -131,4 +131,6 @@ async def _finished(channel: Any, operation: Any) -> None:
 
 def versions() -> tuple[str, ...]:
     """Distributions that explain a serving result."""
-    return tuple(name for name in ("torch", "transformers", "ray", "grpcio", "vllm") if version(name) != "missing")
+    return tuple(
+        name for name in ("torch", "openvino", "transformers", "ray", "grpcio", "vllm") if version(name) != "missing"
+    )

@@ -16,7 +16,7 @@ from benchmarks.harness import Result, main
 from benchmarks.serving_peers import peer
 from benchmarks.serving_stack import ServingStack, prompts, serving_stack, versions
 
-ENGINE = "torch"
+ENGINE = "openvino"
 
 
 def options(parser: argparse.ArgumentParser) -> None:

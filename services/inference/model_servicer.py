@@ -19,7 +19,7 @@ from services.shared.paging import decode_page_token, encode_page_token, page_si
 from services.shared.rpc.principal import current
 
 REGISTER, LOAD = "register_model", "load_model"
-ENGINES = ("", "torch", "transformers", "vllm")
+ENGINES = ("", "openvino", "torch", "transformers", "vllm")
 MAX_REPLICAS = 256
 
 
@@ -115,5 +115,7 @@ def _declaration(request: model_pb2.LoadModelRequest) -> dict[str, Any]:
     if not least <= most <= MAX_REPLICAS:
         raise InvalidInput("max_replicas", most, f"must be in [min_replicas, {MAX_REPLICAS}]")
     if request.engine not in ENGINES:
-        raise InvalidInput("engine", request.engine, "must be torch, transformers, vllm, or empty for the best")
+        raise InvalidInput(
+            "engine", request.engine, "must be openvino, torch, transformers, vllm, or empty for the best"
+        )
     return {"min_replicas": least, "max_replicas": most, "engine": request.engine}

@@ -63,8 +63,11 @@ class Alias:
 
 
 class Registry:
+    """`changes` counts what this process has written, so that what was read before can be told from it."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.changes = 0
         self._row_of = Together(self._rows)
 
     async def add(self, model: ModelVersion) -> ModelVersion:
@@ -76,6 +79,7 @@ class Registry:
             try:
                 async with self._database.transaction() as session:
                     await session.execute(tables.models.insert().values(**values))
+                self.changes += 1
             except IntegrityError:
                 pass  # another front was faster; its row is compared below
             existing = await self._row(model.name, model.version)
@@ -121,6 +125,7 @@ class Registry:
         update = tables.models.update().where(columns.name == model.name, columns.version == model.version)
         async with self._database.transaction() as session:
             await session.execute(update.values(**values))
+        self.changes += 1
         return await self.get(ModelRef(model.name, model.version))
 
     async def set_alias(self, name: str, model: ModelVersion, changed_by: str) -> Alias:
@@ -131,6 +136,7 @@ class Registry:
             )
             change_id = (await session.execute(insert)).inserted_primary_key[0]  # type: ignore[attr-defined]
             await self._point(session, name, change_id, current)
+        self.changes += 1
         return await self.get_alias(name)
 
     async def roll_back(self, name: str, changed_by: str) -> Alias:
@@ -151,6 +157,7 @@ class Registry:
             )
             change_id = (await session.execute(insert)).inserted_primary_key[0]  # type: ignore[attr-defined]
             await self._point(session, name, change_id, current)
+        self.changes += 1
         return await self.get_alias(name)
 
     async def get_alias(self, name: str) -> Alias:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from services.inference.backends.base import Backend
 from services.inference.deployments import Deployments
@@ -13,7 +15,21 @@ from services.shared.errors import FailedPrecondition, Unavailable
 LOAD_SECONDS = 1800.0
 RETRY_SECONDS = 2.0
 
+# For so long a name means what it meant, which spares a request its looks into the database. What this process
+# changes is seen at once; what another front changes, after this time at most.
+KNOWN_SECONDS = 1.0
+MOST_KNOWN = 1024
+
 Open = Callable[[ModelVersion], Backend]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a name meant when the registry counted so many changes, until a time of the monotonic clock."""
+
+    model: ModelVersion
+    changes: int
+    until: float
 
 
 class Router:
@@ -24,10 +40,19 @@ class Router:
         self._deployments = deployments
         self._openers = openers
         self._backends: dict[str, Backend] = {}
+        self._known: dict[str, Known] = {}
 
     async def model(self, name: str) -> ModelVersion:
         """Raises InvalidInput or NotFound."""
-        return await self._registry.get(parse_reference(name))
+        known, changes = self._known.get(name), self._registry.changes
+        if known is not None and known.changes == changes and time.monotonic() < known.until:
+            return known.model
+        self._known.pop(name, None)
+        model = await self._registry.get(parse_reference(name))
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[name] = Known(model, changes, time.monotonic() + KNOWN_SECONDS)
+        return model
 
     async def backend(self, name: str) -> Backend:
         """Raises FailedPrecondition for a model that nobody loaded, Unavailable for one that is not ready (again)."""

@@ -141,7 +141,9 @@ def load(
     name: NameArgument,
     replicas: Annotated[int, typer.Option(min=1, help="Replicas at least.")] = 1,
     most: Annotated[int, typer.Option(min=0, help="Replicas at most; 0 for as many as at least.")] = 0,
-    engine: Annotated[str, typer.Option(help="torch, transformers or vllm; left out, the best installed.")] = "",
+    engine: Annotated[
+        str, typer.Option(help="openvino, torch, transformers or vllm; left out, the best installed.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     async def ask(services: Services) -> Any:

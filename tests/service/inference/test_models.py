@@ -10,6 +10,8 @@ import grpc
 import pytest
 
 from lima.inference.v1 import inference_pb2, model_pb2
+from services.inference.names import parse_reference
+from services.inference.registry import Registry
 from services.inference.service import MIGRATIONS, NAME
 from services.inference.tables import metadata
 from services.shared.database import Database
@@ -189,6 +191,23 @@ async def test_aliases_keep_their_history_and_roll_back(stack: Stack, tiny_folde
     error = await refusal(stack.models.RollbackAlias(model_pb2.RollbackAliasRequest(name="best")))
     assert isinstance(error, FailedPrecondition)
     assert isinstance(await refusal(stack.models.GetAlias(model_pb2.GetAliasRequest(name="worst"))), NotFound)
+
+
+async def test_what_another_front_changes_is_seen_soon_and_what_this_one_changes_at_once(stack: Stack) -> None:
+    versions = [await stack.register("tiny", folder_uri="tiny", version=version) for version in ("v1", "v2")]
+    router, registry = stack.inference.router, stack.inference.registry
+    first, second = [await registry.get(parse_reference(version.name)) for version in versions]
+    database = Database.open(stack.settings, NAME, MIGRATIONS)
+    elsewhere = Registry(database)
+    await registry.set_alias("best", first, "ann")
+    assert await router.model("best") == first
+    await registry.set_alias("best", second, "ann")
+    assert await router.model("best") == second
+    await elsewhere.set_alias("best", first, "ben")
+    async with asyncio.timeout(30):
+        while await router.model("best") != first:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    await database.close()
 
 
 async def test_models_are_listed_in_pages(stack: Stack) -> None:

@@ -166,7 +166,7 @@ async def answer_again(stack: Stack) -> str:
 
 async def test_a_loaded_model_answers_and_the_same_declaration_restarts_nothing(served: Stack) -> None:
     before = await facts(served)
-    assert before["engine"] == "torch"
+    assert before["engine"] == "openvino"
     assert before["verification"].startswith("stops at its end-of-turn token")
     first = await served.generation.Chat(chat())
     loaded = await served.load("tiny")

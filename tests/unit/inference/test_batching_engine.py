@@ -1,4 +1,4 @@
-"""The batching engine against plain transformers, and against itself in other company."""
+"""The batching engines against plain transformers, and against themselves in other company."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from services.inference.replica.engines.slots import CHUNK
 from services.inference.sampling import Sampling
 from services.shared.errors import FailedPrecondition, InvalidInput
 from tests.fixtures.tiny_served_model import write_served_model
+from tests.unit.inference.conftest import BATCHING, STOP, batching
 
-STOP = frozenset([0])
 GREEDY = Sampling(temperature=0, repetition_penalty=1, max_tokens=24)
 
 
@@ -83,10 +83,10 @@ async def test_greedy_equals_generate_of_transformers(engine: BatchingEngine, ti
     ],
 )
 async def test_each_architecture_equals_transformers(
-    tmp_path: Path, model_type: str, config: dict[str, object]
+    tmp_path: Path, engine_name: str, model_type: str, config: dict[str, object]
 ) -> None:
     folder = write_served_model(tmp_path / "model", model_type=model_type, **config)
-    ours, theirs = BatchingEngine(folder, STOP, slots=4, context=512), ReferenceEngine(folder, STOP)
+    ours, theirs = batching(engine_name, folder, slots=4), ReferenceEngine(folder, STOP)
     batch = prompts(4, seed=1)
     got = await asyncio.gather(*(drawn(ours, prompt, GREEDY) for prompt in batch))
     assert got == [await drawn(theirs, prompt, GREEDY) for prompt in batch]
@@ -124,13 +124,13 @@ async def test_logprobs_are_bit_for_bit_the_same_in_any_company(engine: Batching
     assert engine.row_stable
 
 
-async def test_reusing_a_prefix_changes_nothing_and_saves_its_chunks(tiny_folder: Path) -> None:
+async def test_reusing_a_prefix_changes_nothing_and_saves_its_chunks(tiny_folder: Path, engine_name: str) -> None:
     shared = prompts(1, longest=1, seed=6)[0] * (2 * CHUNK)
     first, second = [*shared, 5, 6, 7], [*shared, 9]
-    fresh = BatchingEngine(tiny_folder, STOP, slots=4, context=512)
+    fresh = batching(engine_name, tiny_folder, slots=4)
     expected = await drawn(fresh, second, Sampling(seed=3, max_tokens=30))
     fresh.close()
-    used = BatchingEngine(tiny_folder, STOP, slots=4, context=512)
+    used = batching(engine_name, tiny_folder, slots=4)
     await drawn(used, first, GREEDY)
     assert await drawn(used, second, Sampling(seed=3, max_tokens=30)) == expected
     assert used.load().reused_tokens == 2 * CHUNK
@@ -144,8 +144,8 @@ async def test_a_prefix_in_use_is_copied_to_another_slot(engine: BatchingEngine)
     assert engine.load().reused_tokens >= 5 * CHUNK
 
 
-async def test_cancelling_frees_the_slot_at_once(tiny_folder: Path) -> None:
-    engine = BatchingEngine(tiny_folder, frozenset(), slots=2, context=512)
+async def test_cancelling_frees_the_slot_at_once(tiny_folder: Path, engine_name: str) -> None:
+    engine = batching(engine_name, tiny_folder, slots=2, stop_ids=frozenset())
     streams = [engine.generate([5, 6], Sampling(seed=index, max_tokens=500)) for index in range(2)]
     for stream in streams:
         await anext(stream)
@@ -208,7 +208,7 @@ async def test_a_broken_engine_tells_everybody(engine: BatchingEngine, monkeypat
     def fail(*_: object) -> None:
         raise MemoryError("no memory")
 
-    monkeypatch.setattr(engine._decoder, "decode", fail)
+    monkeypatch.setattr(engine._decoder, "turn", fail)
     with pytest.raises(EngineStopped):
         await drawn(engine, [1, 2], GREEDY)
     with pytest.raises(EngineStopped):
@@ -217,8 +217,8 @@ async def test_a_broken_engine_tells_everybody(engine: BatchingEngine, monkeypat
         engine.check()
 
 
-async def test_closing_ends_what_is_at_work(tiny_folder: Path) -> None:
-    engine = BatchingEngine(tiny_folder, frozenset(), slots=2, context=512)
+async def test_closing_ends_what_is_at_work(tiny_folder: Path, engine_name: str) -> None:
+    engine = batching(engine_name, tiny_folder, slots=2, stop_ids=frozenset())
     stream = engine.generate([5, 6], Sampling(seed=1, max_tokens=500))
     await anext(stream)
     engine.close()
@@ -228,13 +228,14 @@ async def test_closing_ends_what_is_at_work(tiny_folder: Path) -> None:
 
 
 def test_the_engine_follows_from_the_folder(tiny_folder: Path, tmp_path: Path) -> None:
-    assert best_engine(tiny_folder) == "torch"
-    with pytest.raises(InvalidInput, match="must be one of torch, transformers, vllm"):
+    assert best_engine(tiny_folder) == "openvino"
+    with pytest.raises(InvalidInput, match="must be one of openvino, torch, transformers, vllm"):
         open_engine(tiny_folder, STOP, EngineOptions(engine="llama.cpp"))
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
     assert best_engine(tmp_path) == "transformers"
-    with pytest.raises(FailedPrecondition, match="'gpt2' is not one of"):
-        open_engine(tmp_path, STOP, EngineOptions(engine="torch"))
+    for name in BATCHING:
+        with pytest.raises(FailedPrecondition, match="'gpt2' is not one of"):
+            open_engine(tmp_path, STOP, EngineOptions(engine=name))
     # Its frequencies follow the length of the text at hand: only transformers computes those.
     dynamic = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "rope_parameters": dynamic}))

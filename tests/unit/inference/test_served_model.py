@@ -13,6 +13,7 @@ from services.inference.replica.engines.base import Drawn
 from services.inference.replica.engines.batching import BatchingEngine
 from services.inference.replica.engines.choice import EngineOptions
 from services.inference.replica.engines.slots import CHUNK
+from services.inference.replica.engines.torch_decoder import TorchDecoder
 from services.inference.replica.model import ServedModel
 from services.inference.sampling import Sampling
 from services.shared.errors import FailedPrecondition
@@ -21,11 +22,11 @@ from services.shared.records import Turn
 SHORT = Sampling(temperature=0, repetition_penalty=1, max_tokens=8)
 
 
-def served(folder: Path, engine: str = "torch") -> ServedModel:
+def served(folder: Path, engine: str = "openvino") -> ServedModel:
     return ServedModel("tiny", folder, EngineOptions(engine, slots=4, context=512))
 
 
-@pytest.mark.parametrize("engine", ["torch", "transformers"])
+@pytest.mark.parametrize("engine", ["openvino", "torch", "transformers"])
 async def test_a_model_that_never_ends_by_itself_is_steered_to_its_end(tiny_folder: Path, engine: str) -> None:
     model = served(tiny_folder, engine)
     shown = await model.verify()
@@ -62,7 +63,9 @@ class EngineThatNeverStops(BatchingEngine):
 async def test_an_engine_that_runs_on_is_not_ready(tiny_folder: Path) -> None:
     model = served(tiny_folder)
     model.engine.close()
-    model.engine = EngineThatNeverStops(tiny_folder, frozenset([0]), slots=2, context=512)
+    model.engine = EngineThatNeverStops(
+        "torch", TorchDecoder(tiny_folder, 2, 513), frozenset([0]), slots=2, context=512
+    )
     with pytest.raises(FailedPrecondition, match="did not stop when its end-of-turn token was drawn"):
         await model.verify()
     model.engine.close()

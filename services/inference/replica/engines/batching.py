@@ -1,9 +1,9 @@
 """Continuous batching on the CPU: requests join and leave between two steps of one decoding loop.
 
-One thread owns the model. Each turn of its loop admits waiting jobs to free slots, runs a bounded
-number of prompt tokens, then one token for every slot that has its prompt behind it; so prompts delay
-the others' next token by that much at most. See `linear` and `slots` for why neighbours, and what was
-remembered of earlier prompts, cannot change an answer.
+One thread owns the model. Each turn of its loop admits waiting jobs to free slots, then runs a bounded
+number of prompt tokens and one token for every slot that has its prompt behind it; so prompts delay
+the others' next token by that much at most. See the decoders and `slots` for why neighbours, and what
+was remembered of earlier prompts, cannot change an answer.
 """
 
 from __future__ import annotations
@@ -13,24 +13,20 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from pathlib import Path
 
 import structlog
 import torch
 
 from services.inference.replica.engines.base import Drawn, EngineLoad, EngineStopped, ModelFacts, TokenScores
-from services.inference.replica.engines.decoder import Decoder
+from services.inference.replica.engines.forward import Decoder, Part
 from services.inference.replica.engines.jobs import Deliveries, GenerationJob, Job, ScoringJob
-from services.inference.replica.engines.linear import MIN_ROWS
 from services.inference.replica.engines.sampler import Drawer, draw
 from services.inference.replica.engines.scoring import continued, token_scores
-from services.inference.replica.engines.slots import CHUNK, SlotTable
+from services.inference.replica.engines.slots import CHUNK, SlotTable, shared_prefix
 from services.inference.sampling import Sampling
 
 logger = structlog.get_logger()
 
-DEFAULT_SLOTS = 32
-DEFAULT_CONTEXT = 4096
 # Bounds keys and values of the requests in flight together; 2 GiB is 45,000 tokens of a 135M model.
 CACHE_BYTES = 2 * 2**30
 # Prompt tokens of one turn: short prompts that come together join the batch together, rather than one a step.
@@ -38,23 +34,13 @@ PREFILL_TOKENS = 2 * CHUNK
 
 
 class BatchingEngine:
-    """The default engine for Llama-family models on a CPU."""
+    """Continuous batching around a `Decoder`. `name` is told as the engine's."""
 
-    def __init__(
-        self,
-        folder: Path,
-        stop_ids: frozenset[int],
-        *,
-        slots: int = DEFAULT_SLOTS,
-        context: int = DEFAULT_CONTEXT,
-        threads: int = 2,
-    ) -> None:
-        torch.set_num_threads(threads)
-        self._decoder = decoder = Decoder(folder)
+    def __init__(self, name: str, decoder: Decoder, stop_ids: frozenset[int], *, slots: int, context: int) -> None:
+        self._decoder = decoder
         context = min(context, decoder.shape.context)
         per_token = 8 * decoder.shape.layers * decoder.shape.kv_heads * decoder.shape.head_size
         self._budget = max(CACHE_BYTES // per_token, context)
-        self._cache = decoder.cache(slots, context + 1)
         self._table = SlotTable(slots)
         self._waiting: deque[Job] = deque()
         self._active: list[Job] = []
@@ -64,7 +50,7 @@ class BatchingEngine:
         self._failure: BaseException | None = None
         self._load = EngineLoad(slots=slots)
         self._facts = ModelFacts(
-            engine="torch",
+            engine=name,
             context_length=context,
             vocabulary_size=decoder.shape.vocabulary,
             parameter_count=decoder.parameter_count,
@@ -156,8 +142,8 @@ class BatchingEngine:
         try:
             with torch.inference_mode():
                 while self._admit():
-                    self._prefill()
-                    self._decode_once()
+                    self._score_waiting()
+                    self._generate()
                     self._deliveries.send()
         except BaseException as failure:
             logger.exception("engine_failed")
@@ -191,64 +177,88 @@ class BatchingEngine:
         if job.slot is not None:
             self._table.release(job.slot)
 
-    def _prefill(self) -> None:
-        """Runs the prompts that are not through, in order, as far as the turn's tokens go."""
+    def _score_waiting(self) -> None:
+        """Runs the first scoring job on, by one turn's tokens."""
+        job = next((job for job in self._active if isinstance(job, ScoringJob)), None)
         left = PREFILL_TOKENS
-        for job in [job for job in self._active if job.prefilling]:
-            while left > 0 and job.prefilling and job in self._active:
-                left -= self._prefill_chunk(job)
-                # A first token does not wait for the prompts of others, nor for their next step.
-                self._deliveries.send()
+        while job is not None and left > 0 and job in self._active:
+            self._start(job)
+            part = self._next_part(job)
+            if part.tokens:
+                self._decoder.prefill(part)
+                self._ran(job, part)
+            left -= len(part.tokens)
+            if job.run == len(job.prompt):
+                self._score(job)
 
-    def _prefill_chunk(self, job: Job) -> int:
-        """Runs one chunk of a prompt, whose tokens it counts; a scoring job ends with its last."""
-        assert job.slot is not None
+    def _generate(self) -> None:
+        """One pass: the next token of every answer, and as much of the waiting prompts as a turn takes."""
+        writing = {
+            job.slot.index: job
+            for job in self._active
+            if isinstance(job, GenerationJob) and not job.prefilling and job.slot is not None
+        }
+        reading = self._prompts()
+        if not writing and not reading:
+            return
+        order = [writing[index] for index in sorted(writing)]
+        steps = [Part(index, writing[index].position, [writing[index].next_token or 0]) for index in sorted(writing)]
+        longest = max((job.position for job in order), default=0)
+        for job, part in reading:
+            # Before the pass: from now on a slot's idle position lies behind these tokens.
+            self._ran(job, part)
+        hidden = self._decoder.turn(
+            [part for _, part in reading], steps, partial(self._table.idle_position, longest=longest)
+        )
+        ready = [job.run == len(job.prompt) for job, _ in reading] + [True] * len(order)
+        jobs = [job for job, done in zip([*(job for job, _ in reading), *order], ready, strict=True) if done]
+        if jobs:
+            self._draw(jobs, self._decoder.logits(hidden if all(ready) else hidden[torch.tensor(ready)]))
+
+    def _prompts(self) -> list[tuple[GenerationJob, Part]]:
+        """The next parts of prompts in their order, one of each, as many as a turn takes."""
+        found: list[tuple[GenerationJob, Part]] = []
+        left = PREFILL_TOKENS
+        for job in self._active:
+            if left <= 0:
+                break
+            if not isinstance(job, GenerationJob) or not job.prefilling:
+                continue
+            if not job.started and self._shares_chunk(job, found):
+                continue
+            self._start(job)
+            part = self._next_part(job)
+            found.append((job, part))
+            left -= len(part.tokens)
+        return found
+
+    def _shares_chunk(self, job: Job, found: Sequence[tuple[GenerationJob, Part]]) -> bool:
+        """Whether a chunk of its prompt is being run for another one, so that waiting a turn saves running it."""
+        return any(shared_prefix(other.prompt[: part.end], job.prompt) > part.start for other, part in found)
+
+    def _start(self, job: Job) -> None:
         if not job.started:
             job.started = True
             self._reuse(job)
-        part = job.prompt[job.run : job.run + CHUNK]
-        hidden = self._decoder.prefill(self._cache, job.slot.index, job.run, part) if part else None
-        job.run += len(part)
-        job.slot.known.extend(part)
-        self._load.prompt_tokens += len(part)
-        if job.run < len(job.prompt):
-            return len(part)
-        if isinstance(job, GenerationJob):
-            assert hidden is not None
-            self._draw([job], self._decoder.logits(hidden[-1:]))
-            return len(part)
-        assert isinstance(job, ScoringJob)
-        return len(part) + self._score(job)
+
+    def _next_part(self, job: Job) -> Part:
+        assert job.slot is not None
+        return Part(job.slot.index, job.run, job.prompt[job.run : job.run + CHUNK])
+
+    def _ran(self, job: Job, part: Part) -> None:
+        assert job.slot is not None
+        job.run = part.end
+        job.slot.known.extend(part.tokens)
+        self._load.prompt_tokens += len(part.tokens)
 
     def _reuse(self, job: Job) -> None:
         assert job.slot is not None
         source, length = self._table.best_source(job.prompt)
         if length and source is not job.slot:
-            self._cache.copy_prefix(source.index, job.slot.index, length)
+            self._decoder.copy_prefix(source.index, job.slot.index, length)
         job.slot.known = source.known[:length]
         job.run = length
         self._load.reused_tokens += length
-
-    def _decode_once(self) -> None:
-        jobs = {
-            job.slot.index: job
-            for job in self._active
-            if isinstance(job, GenerationJob) and not job.prefilling and job.slot is not None
-        }
-        if not jobs:
-            return
-        rows = max(max(jobs) + 1, MIN_ROWS) if self._decoder.row_stable else len(self._table.slots)
-        longest = max(job.position for job in jobs.values())
-        tokens, positions = [0] * rows, [0] * rows
-        for index in range(rows):
-            if index in jobs:
-                tokens[index], positions[index] = jobs[index].next_token or 0, jobs[index].position
-            else:
-                positions[index] = self._table.idle_position(index, longest)
-        hidden = self._decoder.decode(self._cache, torch.tensor(tokens), torch.tensor(positions))
-        order = sorted(jobs)
-        logits = self._decoder.logits(hidden)
-        self._draw([jobs[index] for index in order], logits if len(order) == rows else logits[order])
 
     def _draw(self, jobs: Sequence[GenerationJob], logits: torch.Tensor) -> None:
         choices = draw(logits, [job.drawer for job in jobs])
@@ -264,24 +274,19 @@ class BatchingEngine:
             if piece.finish is not None:
                 self._leave(job)
 
-    def _score(self, job: ScoringJob) -> int:
-        """All continuations from the shared prefix; those with the same inputs (all single tokens) share one pass.
-
-        Gives the number of tokens that were run.
-        """
+    def _score(self, job: ScoringJob) -> None:
+        """All continuations from the shared prefix; those with the same inputs (all single tokens) share one pass."""
         assert job.slot is not None
         rows: dict[tuple[int, ...], torch.Tensor] = {}
-        scores, run = [], 0
+        scores = []
         for continuation in job.continuations:
             inputs = (job.first, *continuation[:-1])
             if inputs not in rows:
                 rows.clear()
-                rows[inputs] = continued(self._decoder, self._cache, job.slot.index, len(job.prompt), inputs)
-                run += len(inputs)
+                rows[inputs] = continued(self._decoder, job.slot.index, len(job.prompt), inputs)
             scores.append(token_scores(self._decoder, rows[inputs], continuation))
         self._leave(job)
         self._deliveries.add(job.loop, partial(job.give, scores))
-        return run
 
     def _abandon(self) -> None:
         with self._wake:

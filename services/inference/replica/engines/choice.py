@@ -10,7 +10,7 @@ from pathlib import Path
 from services.inference.replica.engines.base import Engine
 from services.shared.errors import FailedPrecondition, InvalidInput
 
-ENGINES = ("torch", "transformers", "vllm")
+ENGINES = ("openvino", "torch", "transformers", "vllm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ def open_engine(folder: Path, stop_ids: frozenset[int], options: EngineOptions) 
     """Raises InvalidInput for an unknown engine and FailedPrecondition for one that cannot run this model."""
     engine = options.engine or best_engine(folder)
     opened: dict[str, Callable[[], Engine]] = {
+        "openvino": lambda: _openvino(folder, stop_ids, options),
         "torch": lambda: _torch(folder, stop_ids, options),
         "transformers": lambda: _transformers(folder, stop_ids, options),
         "vllm": lambda: _vllm(folder, stop_ids, options),
@@ -37,7 +38,10 @@ def open_engine(folder: Path, stop_ids: frozenset[int], options: EngineOptions) 
 
 
 def best_engine(folder: Path) -> str:
-    """vLLM where it and a GPU are at hand, else ours for the architectures it runs, else plain transformers."""
+    """vLLM where it and a GPU are at hand, else ours for the architectures it runs, else plain transformers.
+
+    Ours with OpenVINO where that is installed, else with torch alone.
+    """
     import torch
     from transformers import AutoConfig
 
@@ -49,17 +53,43 @@ def best_engine(folder: Path) -> str:
         Shape.of(AutoConfig.from_pretrained(folder, local_files_only=True))
     except UnsupportedModel:
         return "transformers"
-    return "torch"
+    return "openvino" if find_spec("openvino") else "torch"
+
+
+def _openvino(folder: Path, stop_ids: frozenset[int], options: EngineOptions) -> Engine:
+    if not find_spec("openvino"):
+        raise FailedPrecondition(
+            "engine 'openvino' is not installed in the replica's image",
+            remedy="install lima[ray], or load it with engine 'torch'",
+        )
+    import torch
+
+    from services.inference.replica.engines.architecture import UnsupportedModel
+    from services.inference.replica.engines.batching import BatchingEngine
+    from services.inference.replica.engines.openvino_decoder import OpenVinoDecoder
+
+    # Left to draw tokens only; threads of its own would spin beside OpenVINO's.
+    torch.set_num_threads(1)
+    try:
+        decoder = OpenVinoDecoder(folder, options.slots, options.context + 1, options.threads)
+    except UnsupportedModel as error:
+        raise FailedPrecondition(str(error)) from error
+    return BatchingEngine("openvino", decoder, stop_ids, slots=options.slots, context=options.context)
 
 
 def _torch(folder: Path, stop_ids: frozenset[int], options: EngineOptions) -> Engine:
+    import torch
+
     from services.inference.replica.engines.architecture import UnsupportedModel
     from services.inference.replica.engines.batching import BatchingEngine
+    from services.inference.replica.engines.torch_decoder import TorchDecoder
 
+    torch.set_num_threads(options.threads)
     try:
-        return BatchingEngine(folder, stop_ids, slots=options.slots, context=options.context, threads=options.threads)
+        decoder = TorchDecoder(folder, options.slots, options.context + 1)
     except UnsupportedModel as error:
         raise FailedPrecondition(str(error)) from error
+    return BatchingEngine("torch", decoder, stop_ids, slots=options.slots, context=options.context)
 
 
 def _transformers(folder: Path, stop_ids: frozenset[int], options: EngineOptions) -> Engine:

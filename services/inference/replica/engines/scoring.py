@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 
 from services.inference.replica.engines.base import TokenScores
-from services.inference.replica.engines.decoder import Cache, Decoder
+from services.inference.replica.engines.forward import Decoder, Part
 from services.inference.replica.engines.slots import CHUNK
 
 
-def continued(decoder: Decoder, cache: Cache, slot: int, start: int, inputs: Sequence[int]) -> torch.Tensor:
+def continued(decoder: Decoder, slot: int, start: int, inputs: Sequence[int]) -> torch.Tensor:
     """Hidden states [inputs, hidden] of tokens that follow what the slot holds up to `start`."""
     parts = [
-        decoder.prefill(cache, slot, start + offset, inputs[offset : offset + CHUNK])
+        decoder.prefill(Part(slot, start + offset, inputs[offset : offset + CHUNK])).clone()
         for offset in range(0, len(inputs), CHUNK)
     ]
     return torch.cat(parts)

@@ -6,49 +6,20 @@ safetensors files directly; keys and values live in one preallocated cache with 
 
 from __future__ import annotations
 
-import ctypes
-import math
-import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
 from transformers import AutoConfig
 
-from services.inference.replica.engines.architecture import Shape, UnsupportedModel, rotary_tables
+from services.inference.replica.engines.architecture import Shape, rotary_tables
+from services.inference.replica.engines.forward import Part
 from services.inference.replica.engines.linear import MIN_ROWS, BlockedLinear, probe_block_size
+from services.inference.replica.engines.tensors import Weights, lazy_zeros, return_freed_memory
 
 WIDTH_STEP = 64
-
-
-class Weights:
-    """Tensors of a Hugging Face folder by name, read one at a time from its safetensors files."""
-
-    def __init__(self, folder: Path) -> None:
-        self._files: dict[str, Any] = {}
-        for path in sorted(folder.glob("*.safetensors")):
-            file: Any = safe_open(path, framework="pt")
-            self._files.update(dict.fromkeys(file.keys(), file))
-        if not self._files:
-            raise UnsupportedModel(f"{folder.name} holds no safetensors file: register the model again")
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._files
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        tensor: torch.Tensor = self._files[name].get_tensor(name)
-        # A copy: one tensor that lies in the mapped file keeps all of it in memory.
-        return tensor.to(torch.float32, copy=True)
-
-    def get(self, name: str) -> torch.Tensor | None:
-        return self[name] if name in self._files else None
-
-    def parameter_count(self) -> int:
-        return sum(math.prod(file.get_slice(name).get_shape()) for name, file in self._files.items())
 
 
 @dataclass(slots=True)
@@ -69,17 +40,17 @@ class Cache:
     def __init__(self, shape: Shape, slots: int, capacity: int) -> None:
         capacity = -(-capacity // WIDTH_STEP) * WIDTH_STEP
         size = (shape.layers, slots, shape.kv_heads, capacity, shape.head_size)
-        self.keys, self.values = _lazy_zeros(size), _lazy_zeros(size)
+        self.keys, self.values = lazy_zeros(size), lazy_zeros(size)
 
     def copy_prefix(self, source: int, target: int, length: int) -> None:
         self.keys[:, target, :, :length] = self.keys[:, source, :, :length]
         self.values[:, target, :, :length] = self.values[:, source, :, :length]
 
 
-class Decoder:
-    """Hidden states and logits of tokens at given slots and positions."""
+class TorchDecoder:
+    """`forward.Decoder` in plain torch. `capacity` bounds the tokens of a slot."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, slots: int, capacity: int) -> None:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         self.shape = shape = Shape.of(config)
         weights = Weights(folder)
@@ -102,10 +73,9 @@ class Decoder:
         self.head = BlockedLinear(weights["model.embed_tokens.weight" if tied else "lm_head.weight"], block)
         self.embedding = None if tied else weights["model.embed_tokens.weight"]
         self.cos, self.sin = rotary_tables(config, shape)
-        _return_freed_memory()
-
-    def cache(self, slots: int, capacity: int) -> Cache:
-        return Cache(self.shape, slots, capacity)
+        self._least_rows = MIN_ROWS if self.row_stable else slots
+        self._cache = Cache(shape, slots, min(capacity, shape.context + 1))
+        return_freed_memory()
 
     def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
         """[rows] -> [rows, hidden]."""
@@ -116,15 +86,21 @@ class Decoder:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[rows, hidden] -> [rows, vocabulary]."""
-        padded = hidden if len(hidden) >= MIN_ROWS else hidden.repeat(MIN_ROWS, 1)
+        missing = self._least_rows - len(hidden)
+        padded = F.pad(hidden, (0, 0, 0, missing)) if missing > 0 else hidden
         normed = F.rms_norm(padded, (self.shape.hidden,), self.final_norm, self.shape.epsilon)
         return self.head(normed)[: len(hidden)]
 
-    def prefill(self, cache: Cache, slot: int, start: int, tokens: Sequence[int]) -> torch.Tensor:
-        """Runs tokens of one slot at positions start, start + 1, ...; returns hidden [tokens, hidden].
+    def copy_prefix(self, source: int, target: int, length: int) -> None:
+        self._cache.copy_prefix(source, target, length)
 
-        A lone token gets a neighbour, whose place in the cache is written over later.
-        """
+    def turn(self, prompts: Sequence[Part], steps: Sequence[Part], idle_position: Callable[[int], int]) -> torch.Tensor:
+        rows = [self.prefill(part)[-1:] for part in prompts]
+        return torch.cat([*rows, self._decode(steps, idle_position)] if steps else rows)
+
+    def prefill(self, part: Part) -> torch.Tensor:
+        """A lone token gets a neighbour, whose place in the cache is written over later."""
+        slot, start, tokens = part.slot, part.start, part.tokens
         token_ids = torch.tensor([*tokens, *[0] * (MIN_ROWS - len(tokens))])
         rows = len(token_ids)
         end = start + rows
@@ -134,7 +110,7 @@ class Decoder:
         cos, sin = self.cos[start:end, None], self.sin[start:end, None]
         for index, layer in enumerate(self.layers):
             query, key, value = self._project(layer, hidden, cos, sin)
-            keys, values = cache.keys[index, slot], cache.values[index, slot]
+            keys, values = self._cache.keys[index, slot], self._cache.values[index, slot]
             keys[:, start:end] = key.transpose(0, 1)
             values[:, start:end] = value.transpose(0, 1)
             attended = F.scaled_dot_product_attention(
@@ -147,7 +123,16 @@ class Decoder:
             hidden = self._finish(layer, hidden, attended[0].transpose(0, 1))
         return hidden[: len(tokens)]
 
-    def decode(self, cache: Cache, token_ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    def _decode(self, steps: Sequence[Part], idle_position: Callable[[int], int]) -> torch.Tensor:
+        """Covers every slot up to the last of `steps`: the cache is read as it lies."""
+        known = {step.slot: step for step in steps}
+        rows = max(max(known) + 1, self._least_rows)
+        tokens = [known[slot].tokens[0] if slot in known else 0 for slot in range(rows)]
+        positions = [known[slot].start if slot in known else idle_position(slot) for slot in range(rows)]
+        hidden = self._decode_rows(torch.tensor(tokens), torch.tensor(positions))
+        return hidden if len(known) == rows else hidden[[step.slot for step in steps]]
+
+    def _decode_rows(self, token_ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """One token for each of the first `rows` slots: [rows >= 2] ids and positions -> hidden [rows, hidden]."""
         rows = len(token_ids)
         # A width that others' lengths cannot nudge: sums over it come out the same for any multiple of this.
@@ -161,7 +146,7 @@ class Decoder:
         group = self.shape.heads // self.shape.kv_heads
         for index, layer in enumerate(self.layers):
             query, key, value = self._project(layer, hidden, cos, sin)
-            keys, values = cache.keys[index, :rows], cache.values[index, :rows]
+            keys, values = self._cache.keys[index, :rows], self._cache.values[index, :rows]
             keys[slots, :, positions] = key
             values[slots, :, positions] = value
             # The query heads that share a key head stand as rows of one product.
@@ -196,22 +181,6 @@ class Decoder:
         return layer.down(F.silu(gate).mul_(up), residual=hidden)
 
 
-def _lazy_zeros(size: tuple[int, ...]) -> torch.Tensor:
-    """Zeros that take memory page by page as they are written to."""
-    memory = mmap.mmap(-1, 4 * math.prod(size))
-    if hasattr(mmap, "MADV_NOHUGEPAGE"):
-        # A slot's texts are short beside its capacity: with huge pages a word would take 2 MiB in every layer.
-        memory.madvise(mmap.MADV_NOHUGEPAGE)
-    return torch.frombuffer(memory, dtype=torch.float32).view(size)
-
-
-def _return_freed_memory() -> None:
-    """Fusing leaves as much freed memory behind as the weights take, which glibc keeps unless it is asked."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
 def _attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Plain attention: the fused kernel shares its work out by the batch, so its sums would depend on neighbours."""
     group = query.shape[2]
@@ -226,10 +195,8 @@ def _layer(weights: Weights, index: int, block: int) -> Layer:
     at = f"model.layers.{index}."
 
     def linear(*names: str) -> BlockedLinear:
-        weight = torch.cat([weights[f"{at}{name}.weight"] for name in names])
-        biases = [weights.get(f"{at}{name}.bias") for name in names]
-        found = [bias for bias in biases if bias is not None]
-        return BlockedLinear(weight, block, torch.cat(found) if len(found) == len(names) else None)
+        weight, bias = weights.fused(*(at + name for name in names))
+        return BlockedLinear(weight, block, bias)
 
     return Layer(
         input_norm=weights[f"{at}input_layernorm.weight"],
