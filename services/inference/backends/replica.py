@@ -61,7 +61,8 @@ class ReplicaBackend:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
         last = Piece()
         async with self._open(path, body) as response:
-            async for event in parsing.parse_events(response.aiter_lines()):
+            lines = response.aiter_lines()
+            async for event in parsing.parse_events(lines):
                 piece = parsing.parse_piece(event)
                 if piece is None:
                     continue
@@ -71,6 +72,9 @@ class ReplicaBackend:
                     last = replace(last, usage=piece.usage, deviations=piece.deviations)
                 else:
                     yield piece
+            async for _ in lines:
+                # Up to its very end: a reply that is not read whole takes its connection with it.
+                pass
         yield last
 
     async def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[TextScore]:
