@@ -88,8 +88,20 @@ async def _judge(fields: dict[str, Any], systems: dict[str, str], as_json: bool)
         with progress(spec.name) as bar:
             operation = await services.judging.RunStudy(judging_pb2.RunStudyRequest(name=study.name))
             results = await services.follow("judging", operation, judging_pb2.Results(), bar)
+        study = await services.judging.GetStudy(judging_pb2.GetStudyRequest(name=study.name))
     emit(message_to_dict(results), as_json, lambda: show_results(results))
+    if study.state_message:
+        note(study.state_message)
+    note(_spent(study.ledger))
     next_commands(f"lima report {spec.name}", f"lima agree {spec.name}", f"lima studies verdicts {spec.name}")
+
+
+def _spent(ledger: Any) -> str:
+    """What a study's judges used since it was made, in words."""
+    return (
+        f"{ledger.calls} calls ({ledger.cached_calls} from the cache), {ledger.prompt_tokens} prompt and "
+        f"{ledger.completion_tokens} completion tokens, {ledger.cost_usd:.2f} USD"
+    )
 
 
 def _responses_uri(services: Services, responses: str) -> str:
@@ -140,7 +152,8 @@ def agree(name: StudyArgument, as_json: JsonOption = False) -> None:
             [a.first, a.second, a.tie_discounted.n, *with_interval(a.tie_discounted), a.kappa.value]
             for a in results.agreements
         ]
-        table(["between", "and", "n", "agreement", "95% interval", "kappa"], rows)
+        if rows:
+            table(["between", "and", "n", "agreement", "95% interval", "kappa"], rows)
         within = [[r.group, r.fleiss_kappa.value, r.krippendorff_alpha.value] for r in results.reliabilities]
         if within:
             table(["within", "Fleiss' kappa", "Krippendorff's alpha"], within)
@@ -231,11 +244,16 @@ def list_verdicts(
     def show() -> None:
         rows = []
         for verdict in found:
-            choice = study_pb2.Choice.Name(verdict.choice).removeprefix("CHOICE_").lower()
-            answer = verdict.label if len(verdict.systems) == 1 else choice
+            first, *second = verdict.systems
+            outcomes = {study_pb2.CHOICE_WIN: first, study_pb2.CHOICE_LOSE: second[0] if second else ""}
+            winner = outcomes.get(verdict.choice)
+            answer = (f"{winner} wins" if winner else "neither") if second else verdict.label
             shown = answer if verdict.state == "ok" else verdict.state
             rows.append([verdict.id, verdict.prompt_id, verdict.judge, shown, verdict.reasoning[:60]])
         table(["verdict", "prompt", "judge", "says", "because"], rows)
+
+        if len(found) == limit:
+            note(f"the first {limit}; --limit shows more")
 
     emit([message_to_dict(verdict) for verdict in found], as_json, show)
 

@@ -32,6 +32,8 @@ class Judging:
     operations: operations_pb2_grpc.OperationsStub
     fake: FakeInference
     store: ObjectStore
+    address: str
+    settings: Settings
 
     async def run(self, study: str) -> judging_pb2.Results:
         operation = await self.judging.RunStudy(judging_pb2.RunStudyRequest(name=study))
@@ -96,4 +98,6 @@ async def judging(settings: Settings, object_store: ObjectStore) -> AsyncIterato
                 operations_pb2_grpc.OperationsStub(channel),
                 fake,
                 object_store,
+                server.address,
+                own,
             )

@@ -46,6 +46,9 @@ class FakeInference(inference_pb2_grpc.InferenceServiceServicer, model_pb2_grpc.
     # Raised instead of an answer, for as many calls as there are entries.
     errors: list[LimaError] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    # The whole requests for chats.
+    chats: list[inference_pb2.ChatRequest] = field(default_factory=list)
+    kind: model_pb2.Model.Kind = model_pb2.Model.KIND_REPLICA
     # Runs that began: each asks once which model its judge is.
     runs: int = 0
     # Set with the first question.
@@ -55,12 +58,11 @@ class FakeInference(inference_pb2_grpc.InferenceServiceServicer, model_pb2_grpc.
 
     async def GetModel(self, request: model_pb2.GetModelRequest, context: Any) -> model_pb2.Model:
         self.runs += 1
-        return model_pb2.Model(
-            name=f"{request.name}/versions/v1", state=model_pb2.Model.STATE_READY, kind=model_pb2.Model.KIND_REPLICA
-        )
+        return model_pb2.Model(name=f"{request.name}/versions/v1", state=model_pb2.Model.STATE_READY, kind=self.kind)
 
     async def Chat(self, request: inference_pb2.ChatRequest, context: Any) -> inference_pb2.ChatResponse:
         question = request.messages[0].content
+        self.chats.append(request)
         async with self._at_work(question):
             text = self.reply(question, len(request.messages) // 2)
         return inference_pb2.ChatResponse(

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from lima.inference.v1 import model_pb2
 from lima.judging.v1 import judging_pb2, study_pb2
 from tests.service.judging.conftest import Judging, spec
 from tests.service.judging.fake_inference import always_a
@@ -72,3 +73,28 @@ async def test_a_second_run_asks_nothing(judging: Judging, use_logprobs: bool) -
     assert len(judging.fake.asked) == asked
     ledger = (await judging.judging.GetStudy(judging_pb2.GetStudyRequest(name=other.name))).ledger
     assert (ledger.calls, ledger.cached_calls, ledger.cost_usd) == (24, 24, 0)
+
+
+async def test_an_outside_model_is_given_a_schema_and_everything_that_decides_is_fixed(judging: Judging) -> None:
+    judging.fake.kind = model_pb2.Model.KIND_UPSTREAM
+    judging.fake.reply = lambda question, attempt: json.dumps({"reasoning": "Shorter.", "verdict": "neither"})
+    wanted = spec("structured", two_systems(judging), seed=11)
+    study = await judging.judging.CreateStudy(judging_pb2.CreateStudyRequest(spec=wanted))
+    (pair,) = (await judging.run(study.name)).pairs
+    assert (pair.ties, pair.tie.value) == (12, 1.0)
+    assert len(judging.fake.chats) == 24
+    for chat in judging.fake.chats:
+        assert json.loads(chat.response_schema_json)["properties"]["verdict"]["enum"] == ["A", "B", "neither"]
+        assert (chat.sampling.temperature, chat.sampling.seed, chat.sampling.top_p) == (0.0, 11, 1.0)
+        assert chat.model == "models/fake/versions/v1"
+
+
+async def test_likert_takes_five_verdicts_with_seeds_of_their_own(judging: Judging) -> None:
+    judging.fake.reply = lambda question, attempt: "Some reasons.\nVerdict: 4"
+    wanted = spec("five", two_systems(judging), protocol=study_pb2.PROTOCOL_LIKERT, seed=3)
+    study = await judging.judging.CreateStudy(judging_pb2.CreateStudyRequest(spec=wanted))
+    results = await judging.run(study.name)
+    assert [(score.mean.value, score.mean.n) for score in results.scores] == [(4.0, 12), (4.0, 12)]
+    assert len(judging.fake.chats) == 5 * 12 * 2
+    assert {chat.sampling.seed for chat in judging.fake.chats} == {3, 4, 5, 6, 7}
+    assert {round(chat.sampling.temperature, 3) for chat in judging.fake.chats} == {0.7}
