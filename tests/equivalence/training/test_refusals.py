@@ -16,9 +16,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from services.shared.records import RunPhase
+from services.shared.settings import Settings
 from tests.equivalence.training.laboratory import REPOSITORY, Laboratory, Outcome, assert_same
 from tests.fixtures.tiny_language_model import write_dataset
 from training_jobs.__main__ import main
+from training_jobs.run_folder import RunFolder
 
 
 def refused(laboratory: Laboratory, capsys: pytest.CaptureFixture[str], spec: Path) -> str:
@@ -182,6 +184,13 @@ def test_two_runs_with_one_name(laboratory: Laboratory, capsys: pytest.CaptureFi
     laboratory.train("named", {"epochs": 1})
     error = refused(laboratory, capsys, laboratory.spec("named", {"epochs": 1, "seed": 7}))
     assert "other settings (recipe.seed)" in error
+
+
+def test_two_runs_with_one_name_at_once(laboratory: Laboratory, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = laboratory.spec("twice", {"epochs": 1})
+    with RunFolder.open("twice", str(laboratory.folder / "runs"), Settings()).lease():
+        assert f"'twice' is being computed by process {os.getpid()}" in refused(laboratory, capsys, spec)
+    assert main(["run", "--spec", str(spec)]) == 0
 
 
 def test_what_cannot_fit(

@@ -19,7 +19,9 @@ RANKS = 2
 LORA = {"lora": {"rank": 4}}
 # The paper's step of 32 examples.
 PAPER_STEP = {"batch_size": 32, "epochs": 3}
-EOT_COPIED = {"end_of_turn": {"initial": "<|end|>"}}
+# AdamW divides by the gradient's size: without this epsilon, a row of the output layer whose token never comes, with a
+# gradient next to nothing, would feel the order of summation.
+EOT_COPIED = {"end_of_turn": {"initial": "<|end|>"}, "epsilon": 1e-6}
 
 
 def sharded(stage: int, **more: Any) -> dict[str, Any]:
@@ -104,8 +106,7 @@ def test_32_in_one_pass_equal_8_passes_of_4_equal_two_workers(
 def test_both_rows_of_an_untied_eot_are_trained_under_stage_3(untied: Laboratory, stages: dict[int, Outcome]) -> None:
     alone = untied.train("untied-alone", EOT_COPIED)
     ours = untied.outcome("untied-3")
-    # AdamW divides by the gradient's size: a weight whose gradient is next to nothing feels the order of summation.
-    assert_same(ours, alone, losses=1e-5, weights=2e-5)
+    assert_same(ours, alone, losses=1e-5, weights=5e-6)
     prepared = next((untied.folder / "state" / "training" / "cache").glob("base-*"))
     before = load_file(prepared / "model.safetensors")
     end = AutoTokenizer.from_pretrained(prepared).eos_token_id
