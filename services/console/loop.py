@@ -21,6 +21,8 @@ from services.console.views import last_part
 PAGE_SIZE = 200
 # Home asks again every five seconds, for everybody who has it open.
 FRESH_SECONDS = 4.0
+# One who looks at the time when it must be asked again is not kept waiting for the twelve calls that this takes.
+OVERDUE_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,11 @@ class Work:
 
 
 class Loop:
-    """Shared by all who look, at most FRESH_SECONDS old."""
+    """Shared by all who look, at most FRESH_SECONDS and OVERDUE_SECONDS old together."""
 
     def __init__(self, backends: Backends) -> None:
-        self._stages = Recent(lambda: _stages(backends), FRESH_SECONDS)
-        self._work = Recent(lambda: _work(backends), FRESH_SECONDS)
+        self._stages = Recent(lambda: _stages(backends), FRESH_SECONDS, OVERDUE_SECONDS)
+        self._work = Recent(lambda: _work(backends), FRESH_SECONDS, OVERDUE_SECONDS)
 
     async def stages(self) -> list[Stage]:
         """Every stage but the runs."""

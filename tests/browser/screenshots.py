@@ -91,6 +91,30 @@ def sample_study(stack: Stack) -> study_pb2.Study:
     return study
 
 
+def selection_study(stack: Stack) -> study_pb2.Study:
+    """Epochs of a run, graded by two people."""
+    systems = ("epoch-01", "epoch-02", "epoch-03")
+    spec = study_pb2.StudySpec(
+        name="pick-an-epoch",
+        protocol=study_pb2.PROTOCOL_LIKERT,
+        systems=[
+            study_pb2.System(name=name, responses_uri=seeding.response_set(stack, name, name, 4)) for name in systems
+        ],
+        selection=study_pb2.Selection(run="runs/lima-135m", first_epoch=1, last_epoch=3),
+        human=study_pb2.HumanSpec(overlap=2),
+    )
+    study: study_pb2.Study = stack.judging.CreateStudy(judging_pb2.CreateStudyRequest(spec=spec))
+    for number in range(10):
+        who = ("jun", "sora")[number % 2]
+        item = stack.annotation.AssignItem(judging_pb2.AssignItemRequest(parent=study.name, annotator=who))
+        stack.annotation.SubmitVerdict(
+            judging_pb2.SubmitVerdictRequest(
+                name=item.name, lease=item.lease, annotator=who, choice=str(2 + number % 4), seconds=24
+            )
+        )
+    return study
+
+
 def draft(stack: Stack) -> str:
     """The name of a draft that the style remarks have something to say about."""
     turns = [("user", "How do I keep basil alive on a windowsill?"), ("assistant", "Sure! Water it, but not too much.")]
@@ -130,7 +154,7 @@ def fill(stack: Stack) -> dict[str, str]:
     seeding.run_records(stack, "alpaca-135m", RunPhase.SUCCEEDED)
     seeding.outside_model(stack, "lima-135m")
     seeding.outside_model(stack, "smollm2-135m")
-    made = sample_study(stack)
+    made, graded = sample_study(stack), selection_study(stack)
     return {
         "home": "/",
         "review": "/review/quickstart/next?source=stem",
@@ -140,6 +164,7 @@ def fill(stack: Stack) -> dict[str, str]:
         "author": "/author",
         "draft": f"/author/d/{draft(stack).rpartition('/')[2]}",
         "annotate": f"/annotate/{code_of(stack.settings.secret(), made.name)}",
+        "annotate-likert": f"/annotate/{code_of(stack.settings.secret(), graded.name)}",
         "studies": "/studies",
         "study": f"/{made.name}",
         "runs": "/runs",
@@ -163,6 +188,7 @@ def draw(page: Page, stack: Stack, pages: dict[str, str], folder: Path) -> None:
                 page.locator("#model-b").select_option(index=2)
                 page.locator("#say").fill("What makes a good example?")
                 page.keyboard.press("Enter")
+            page.wait_for_load_state("networkidle")
             page.wait_for_timeout(SETTLE_MILLISECONDS)
             page.screenshot(path=folder / f"{name}-{way}.png")
 

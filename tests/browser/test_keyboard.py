@@ -172,6 +172,41 @@ def test_annotate(visit: Visit, stack: Stack, task: str) -> None:
     expect(page.locator("[name=item_id]").first).not_to_have_value(item)
 
 
+@pytest.mark.parametrize(
+    ("protocol", "turns", "key", "shown", "given"),
+    [
+        (study_pb2.PROTOCOL_LIKERT, 1, "6", 6, "6"),
+        (study_pb2.PROTOCOL_ABSOLUTE, 1, "3", 3, "excellent"),
+        (study_pb2.PROTOCOL_SAFETY, 1, "2", 2, "unsafe"),
+        (study_pb2.PROTOCOL_DIALOGUE_TURN, 2, "1", 3, "fail"),
+        (study_pb2.PROTOCOL_DIALOGUE_PAIR, 2, "3", 3, "neither"),
+    ],
+    ids=["likert", "absolute", "safety", "dialogue-turn", "dialogue-pair"],
+)
+def test_annotate_by_every_other_protocol(
+    visit: Visit, stack: Stack, scene: Scene, protocol: study_pb2.Protocol, turns: int, key: str, shown: int, given: str
+) -> None:
+    """One digit for each choice that is shown, Enter, and back with U."""
+    made = seeding.study(stack, f"keys-{secrets.token_hex(4)}", protocol, 2, turns=turns)
+    task = f"{stack.url}/annotate/{code_of(stack.settings.secret(), made.name)}"
+    page = visit(Role.ANNOTATOR)
+    page.goto(task)
+    item = page.locator("[name=item_id]").first.input_value()
+    expect(page.locator("[name=choice]")).to_have_count(shown)
+    if turns > 1:
+        expect(page.get_by_text("Reply 1.").first).to_be_visible()
+    press(page, key)
+    expect(page.locator(f"[name=choice][value='{given}']")).to_be_checked()
+    press(page, "Enter")
+    expect(page.get_by_text("1 done")).to_be_visible()
+    (verdict,) = verdicts(stack, task)
+    assert (verdict.label or {0.5: "neither"}[verdict.preference]) == given
+    press(page, "u")
+    expect(page.get_by_text("0 done")).to_be_visible()
+    assert page.locator("[name=item_id]").first.input_value() == item
+    assert verdicts(stack, task) == []
+
+
 def test_long_answers_scroll_together(visit: Visit, stack: Stack, task: str) -> None:
     page = visit(Role.ANNOTATOR)
     page.set_viewport_size({"width": 1280, "height": 600})

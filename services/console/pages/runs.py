@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -75,12 +76,12 @@ async def _values(request: Request, run: str) -> dict[str, Any]:
     }
 
 
-def curves(t: Translator, metrics: Metrics, quality: list[tuple[float, float]]) -> list[Markup]:
+def curves(t: Translator, metrics: Metrics, quality: Sequence[Series]) -> list[Markup]:
     """The charts that have something to show: per step, then perplexity and quality per epoch."""
     drawn = [line_chart(t(f"run.curve.{name}"), [Series("", _points(metrics.steps, name))]) for name in STEP_CURVES]
     perplexity = [(row.epoch, row.perplexity) for row in metrics.evaluations if row.perplexity is not None]
     drawn.append(line_chart(t("run.curve.perplexity"), [Series("", perplexity)]))
-    drawn.append(line_chart(t("run.curve.quality"), [Series("", quality)]))
+    drawn.append(line_chart(t("run.curve.quality"), quality))
     return [chart for chart in drawn if chart]
 
 
@@ -89,15 +90,24 @@ def _points(rows: tuple[MetricsRow, ...], name: str) -> list[tuple[float, float]
     return [(step, value) for step, value in values if value is not None]
 
 
-async def _quality(backends: Backends, run: str) -> tuple[str, list[tuple[float, float]]] | None:
-    """The study that selects among the run's checkpoints, with the mean judgement of each epoch."""
+async def _quality(backends: Backends, run: str) -> tuple[str, list[Series]] | None:
+    """The study that selects among the run's checkpoints, with each judge's word on every epoch.
+
+    Mean scores, or the strengths where epochs were compared with each other.
+    """
     answer = await backends.judging.ListStudies(judging_pb2.ListStudiesRequest(page_size=200), timeout=PAGE_SECONDS)
     study = next((one for one in answer.studies if one.spec.selection.run == f"runs/{run}"), None)
     if study is None:
         return None
     results = await backends.judging.GetResults(judging_pb2.GetResultsRequest(name=study.name), timeout=PAGE_SECONDS)
-    points = [(_epoch(score.system), score.mean.value) for score in results.scores]
-    return study.name, sorted((epoch, value) for epoch, value in points if epoch is not None)
+    judged = [(one.judge, one.system, one.mean.value) for one in results.scores]
+    judged += [(one.judge, one.system, one.log_odds.value) for one in results.strengths]
+    by_judge: dict[str, list[tuple[float, float]]] = {}
+    for judge, system, value in judged:
+        epoch = _epoch(system)
+        if epoch is not None:
+            by_judge.setdefault(judge, []).append((epoch, value))
+    return study.name, [Series(judge, sorted(points)) for judge, points in by_judge.items()]
 
 
 def _epoch(system: str) -> float | None:

@@ -25,6 +25,8 @@ ANSWER = (
 )
 # Systems that annotators must never learn of.
 HIDDEN_SYSTEMS = ("zorblax-65b", "quuxinator-4")
+# Its answers are told apart as the first hidden system's are.
+LATER_EPOCH = "epoch-06"
 HIDDEN_STUDY = "zorblax-against-quuxinator"
 
 
@@ -94,7 +96,7 @@ def response_set(stack: Stack, key: str, system: str, prompts: int, turns: int =
         said = [Turn(role="user", content=f"How do I boil {_word(number)}?")]
         for turn in range(1, turns):
             said += [Turn(role="assistant", content=f"Reply {turn}."), Turn(role="user", content=f"And then {turn}?")]
-        text = f"Answer of {'many' if system == HIDDEN_SYSTEMS[0] else 'few'} words. {ANSWER}" * 3
+        text = f"Answer of {'many' if system in (HIDDEN_SYSTEMS[0], LATER_EPOCH) else 'few'} words. {ANSWER}" * 3
         lines.append(
             Response(
                 prompt_id=f"p{number}",
@@ -119,14 +121,20 @@ def study(
     prompts: int,
     systems: Sequence[str] = HIDDEN_SYSTEMS,
     turns: int = 1,
+    selection: study_pb2.Selection | None = None,
 ) -> study_pb2.Study:
-    """A study for people over answers of the hidden systems."""
+    """A study for people over answers of the hidden systems, or of other ones."""
     listed = [
         study_pb2.System(name=system, responses_uri=response_set(stack, f"{name}-{system}", system, prompts, turns))
         for system in systems
     ]
     spec = study_pb2.StudySpec(
-        name=name, protocol=protocol, systems=listed, seed=7, human=study_pb2.HumanSpec(overlap=1, lease_seconds=600)
+        name=name,
+        protocol=protocol,
+        systems=listed,
+        seed=7,
+        human=study_pb2.HumanSpec(overlap=1, lease_seconds=600),
+        selection=selection,
     )
     created: study_pb2.Study = stack.judging.CreateStudy(judging_pb2.CreateStudyRequest(spec=spec))
     return created

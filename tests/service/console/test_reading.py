@@ -9,9 +9,10 @@ import re
 import pytest
 
 from lima.curation.v1 import curation_pb2
+from lima.judging.v1 import judging_pb2, study_pb2
 from services.console.sessions import Role
 from services.shared.records import RunPhase
-from tests.service.console.seeding import authored_corpus, build_dataset, run_records
+from tests.service.console.seeding import authored_corpus, build_dataset, run_records, study
 from tests.service.console.stack import Stack
 from tests.service.console.visitor import DATA, Visitor
 
@@ -79,6 +80,30 @@ def test_runs_and_their_curves(stack: Stack, viewer: Visitor) -> None:
     assert "epoch-02 · selected" in viewer.get("/runs/to-keep").text
     assert viewer.get("/runs/no-such-run").status_code == 404
     assert viewer.get("/runs/%2e%2e").status_code in (400, 404)
+
+
+def test_quality_is_drawn_for_each_judge(stack: Stack, viewer: Visitor) -> None:
+    """Two people grade two epochs; their group has one curve beside the perplexity."""
+    run_records(stack, "to-select", RunPhase.SUCCEEDED)
+    made = study(
+        stack,
+        "selection-to-see",
+        study_pb2.PROTOCOL_LIKERT,
+        2,
+        ("epoch-05", "epoch-06"),
+        selection=study_pb2.Selection(run="runs/to-select", first_epoch=5, last_epoch=6),
+    )
+    grades = {"few": "2", "many": "5"}
+    for _ in range(4):
+        item = stack.annotation.AssignItem(judging_pb2.AssignItemRequest(parent=made.name, annotator="ann"))
+        choice = next(grade for word, grade in grades.items() if word in item.sides[0].messages[0].content)
+        stack.annotation.SubmitVerdict(
+            judging_pb2.SubmitVerdictRequest(name=item.name, lease=item.lease, annotator="ann", choice=choice)
+        )
+    page = viewer.get("/runs/to-select").text
+    assert page.count("<svg") == 6
+    assert 'aria-label="Judged quality per epoch: crowd 5"' in page
+    assert "/studies/selection-to-see" in page
 
 
 def test_the_log_is_there_as_it_grows(stack: Stack, viewer: Visitor) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.console.catalogue import translator
+from services.console.charts import Series
 from services.console.pages.runs import curves
 from services.console.runs import check_run, parse_metrics
 from services.shared.errors import InvalidInput
@@ -44,7 +45,7 @@ def test_only_what_was_measured_is_drawn() -> None:
     bare = curves(translator("en"), parse_metrics(row()), [])
     assert len(bare) == 1
     full = row(learning_rate=1e-5, gradient_norm=1.0, tokens_per_second=100.0) + row(kind="evaluation", perplexity=9.0)
-    assert len(curves(translator("ko"), parse_metrics(full), [(1.0, 0.4)])) == 6
+    assert len(curves(translator("ko"), parse_metrics(full), [Series("crowd", [(1.0, 0.4)])])) == 6
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../models"])
