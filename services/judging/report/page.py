@@ -49,7 +49,8 @@ def _interval(estimate: Mapping[str, Any], form: str = "share") -> str:
 
 
 def _p_value(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    # The space must not be where the line breaks.
+    return "<\N{NO-BREAK SPACE}0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _excluded(estimate: Mapping[str, Any]) -> str:
