@@ -13,10 +13,11 @@ import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from services.judging import tables
+from services.judging import aggregates, tables
 from services.judging.__main__ import MIGRATIONS, NAME
 from services.judging.assignments import Assignments
 from services.judging.items import Answer, Item, make_items
+from services.judging.protocols import Protocol
 from services.judging.repository import StudyRepository
 from services.judging.study import StudySpec
 from services.judging.tables import metadata
@@ -105,6 +106,62 @@ async def test_the_counts_begin_with_the_verdicts_of_an_earlier_version(database
     recounted = await repository.tallies("earlier")
     assert [replace(each, recent_seconds=[]) for each in counted] == recounted
     assert [(each.judge, each.verdicts, each.gold_right) for each in recounted] == [("ann", 2, 1), ("gpt", 2, 0)]
+
+
+async def test_comparisons_are_read_as_they_were_written(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page by page, those in another state counted beside them."""
+    monkeypatch.setattr(aggregates, "PAGE", 5)
+    spec = comparison("read", overlap=1)
+    repository = StudyRepository(database)
+    await repository.create(spec, spec.digest(), items_of(spec), {}, "")
+    items = await repository.items("read")
+    written = [
+        Verdict(
+            item.prompt_id, item.systems, "gpt", "llm", preference=(1.0, 0.5, 0.0, 0.25)[number % 4],
+            first_on_a=first, draw=number % 2, item=item.id,
+        )
+        for number, item in enumerate(items)
+        for first in (True, False)
+    ]  # fmt: skip
+    lost = [
+        Verdict("p", items[0].systems, "silent", "llm", state=State.FAILED, item=items[0].id),
+        Verdict("p", items[1].systems, "ann", "human", state=State.SKIPPED, item=items[1].id),
+        Verdict("p", items[2].systems, "ann", "human", preference=1.0, item=items[2].id),
+    ]
+    await repository.add_verdicts("read", written + lost)
+    columns = await aggregates.load_columns(database, spec)
+    names = [columns.judge_names[code] for code in columns.judge]
+    read = Counter(zip(names, columns.preference, columns.first_on_a, columns.draw, strict=True))
+    expected = Counter((each.judge, each.preference, each.first_on_a, each.draw) for each in [*written, lost[2]])
+    assert read == expected
+    # Both orders of an item are one place.
+    assert sorted(Counter(columns.place[columns.judge == columns.judge_names.index("gpt")]).values()) == [2] * PROMPTS
+    pair = ("a", "b")
+    assert columns.excluded == {(pair, "silent", "failed"): 1, (pair, "crowd", "skipped"): 1}
+    assert set(columns.group_names) == {"gpt", "crowd", "silent"}
+
+
+async def test_scores_are_read_as_they_were_written(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aggregates, "PAGE", 5)
+    spec = comparison("scored", overlap=1).model_copy(update={"protocol": Protocol.LIKERT})
+    repository = StudyRepository(database)
+    await repository.create(spec, spec.digest(), items_of(spec), {}, "")
+    items = await repository.items("scored")
+    written = [
+        replace(
+            Verdict(item.prompt_id, item.systems, "gpt", "llm", draw=draw, item=item.id),
+            label=str(1 + (number + draw) % 6),
+            scores=(float(1 + (number + draw) % 6),),
+        )
+        for number, item in enumerate(items)
+        for draw in range(2)
+    ]
+    await repository.add_verdicts("scored", written)
+    columns = await aggregates.load_columns(database, spec)
+    systems = [columns.system_names[code] for code in columns.systems]
+    read = Counter(zip(systems, columns.score, columns.label, columns.draw, strict=True))
+    assert read == Counter((each.systems, each.scores[0], int(each.label) - 1, each.draw) for each in written)
+    assert not columns.excluded
 
 
 def _fill(connection: sa.Connection) -> None:
