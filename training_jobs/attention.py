@@ -138,5 +138,7 @@ def _no_mask(*_args: Any, **_kwargs: Any) -> None:
 
 def register() -> None:
     """Make `attn_implementation=NAME` known to transformers."""
-    AttentionInterface.register(NAME, document_attention)
+    # How a batch is cut differs every time: with compute.compile, attention would be compiled for every batch.
+    never_compiled: Any = torch.compiler.disable(document_attention)
+    AttentionInterface.register(NAME, never_compiled)
     AttentionMaskInterface.register(NAME, _no_mask)

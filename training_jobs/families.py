@@ -28,9 +28,13 @@ class Family:
     def branch_ends(self, model: nn.Module, branch: Branch) -> list[nn.Module]:
         """The branch's end of every layer, bottom layer first."""
         path = self.attention_end if branch == "attention" else self.mlp_end
+        return [layer.get_submodule(path) for layer in self.layers_of(model)]
+
+    def layers_of(self, model: nn.Module) -> nn.ModuleList:
+        """The model's layers, bottom one first."""
         layers = model.get_submodule(self.layers)
         assert isinstance(layers, nn.ModuleList)
-        return [layer.get_submodule(path) for layer in layers]
+        return layers
 
 
 _ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")

@@ -102,6 +102,8 @@ def load_model(folder: Path, recipe: Recipe, compute: Compute) -> PreTrainedMode
     if compute.activation_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if compute.compile:
-        # In place: names stay. Lengths differ from batch to batch, so shapes are symbols.
-        model.base_model.compile(dynamic=True)
+        # Layer by layer and in place: all share one compilation, and names stay. Lengths differ from batch to batch,
+        # so shapes are symbols.
+        for layer in family_of(model.config.model_type).layers_of(model):
+            layer.compile(dynamic=True)
     return cast(PreTrainedModel, model)

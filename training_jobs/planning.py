@@ -35,7 +35,7 @@ UNITS = {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KIB": 2**1
 # Tokens in one forward pass that the table of activations shows.
 LENGTHS = (512, 1024, 2048, 4096, 8192)
 # Of the rate of bare matrix products, what a step on a processor keeps (benchmarks.train_throughput).
-PROCESSOR_SHARE = 0.7
+PROCESSOR_SHARE = 0.55
 
 
 @dataclass(frozen=True)
