@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from lima.inference.v1 import inference_pb2, sampling_pb2
-from services.inference.answers import Answer, Piece
+from services.inference.answers import Answer, Piece, Usage
 from services.inference.backends.base import Prompt
 from services.inference.sampling import Sampling
 from services.inference.service import MIGRATIONS, NAME
@@ -185,6 +185,23 @@ async def test_the_spending_cap_holds_for_calls_at_once(
     assert len(refused) == 3
     assert all("would pass its cap of 50.0000 USD" in error.message for error in refused)
     assert await Ledger(database).spent(model.resource) == pytest.approx(40)
+
+
+async def test_a_caller_that_leaves_while_its_call_is_entered_has_paid_once(database: Database) -> None:
+    ledger = Ledger(database)
+    await ledger.reserve("models/m", 5.0, 0)
+    entering = asyncio.create_task(ledger.settle("models/m", "ann", Usage(1, 1), 2.0, promised=5.0))
+    await asyncio.sleep(0)
+    entering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await entering
+    # What comes later is entered later.
+    await ledger.reserve("models/other", 1.0, 0)
+    await ledger.settle("models/other", "ann", Usage(1, 1), 1.0, promised=1.0)
+    # Nothing is promised any more, and the cost is there: 3 of a cap of 5 are left.
+    await ledger.reserve("models/m", 3.0, cap=5.0)
+    with pytest.raises(ResourceExhausted, match=r"has cost 2\.0000 USD, 3\.0000 more are in flight"):
+        await ledger.reserve("models/m", 0.1, cap=5.0)
 
 
 async def test_streams_come_in_pieces_and_a_cut_one_is_told(
