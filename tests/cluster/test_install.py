@@ -120,6 +120,18 @@ def test_an_upgrade_carries_the_kind(control_plane: ControlPlane, version: str, 
     assert queue_of(control_plane) == queue
 
 
+@pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize("version", HELMS)
+def test_an_upgrade_leaves_an_autoscalers_replicas_alone(control_plane: ControlPlane, version: str) -> None:
+    scaled = ("--set", "inference.autoscaling.enabled=true")
+    must(control_plane, version, "install", "lima", str(CHART), *values_of("kind"), *scaled)
+    # As the autoscaler does, between its bounds of 2 and 8.
+    control_plane.must("-n", NAMESPACE, "scale", "deployment", "lima-inference", "--replicas=5")
+    more = ("--set", "logging.level=debug")
+    must(control_plane, version, "upgrade", "lima", str(CHART), *values_of("kind"), *scaled, *more)
+    assert replicas(control_plane, "lima-inference") == 5
+
+
 def queue_of(plane: ControlPlane) -> Any:
     kind = json.loads(plane.must("get", "crd", CRD, "-o", "json"))
     schema = kind["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
