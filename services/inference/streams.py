@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
 
 from services.inference.answers import Piece
 
@@ -15,6 +15,19 @@ MAX_PENDING = 256
 
 async def coalesced(pieces: AsyncIterator[Piece], seconds: float = COALESCE_SECONDS) -> AsyncIterator[Piece]:
     """The same text in fewer pieces: what comes within `seconds` of a piece goes with it; the first goes at once."""
+    try:
+        # Not through the queue: nobody waits for a task to be made before a first token.
+        first = await anext(pieces, None)
+        if first is not None:
+            yield first
+            async with aclosing(_in_groups(pieces, seconds)) as groups:
+                async for piece in groups:
+                    yield piece
+    finally:
+        await _close(pieces)
+
+
+async def _in_groups(pieces: AsyncIterator[Piece], seconds: float) -> AsyncGenerator[Piece, None]:
     queue: asyncio.Queue[Piece | BaseException | None] = asyncio.Queue(MAX_PENDING)
 
     async def pump() -> None:
@@ -24,20 +37,13 @@ async def coalesced(pieces: AsyncIterator[Piece], seconds: float = COALESCE_SECO
             await queue.put(None)
         except Exception as error:
             await queue.put(error)
-        finally:
-            close = getattr(pieces, "aclose", None)
-            if close is not None:
-                with suppress(RuntimeError):
-                    await close()
 
     task = asyncio.create_task(pump())
-    first = True
     try:
         item = await queue.get()
         while isinstance(item, Piece):
-            if not first and item.finish is None:
+            if item.finish is None:
                 await asyncio.sleep(seconds)
-            first = False
             following: Piece | BaseException | None = item
             while item.finish is None and not queue.empty():
                 following = queue.get_nowait()
@@ -53,6 +59,13 @@ async def coalesced(pieces: AsyncIterator[Piece], seconds: float = COALESCE_SECO
         task.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await task
+
+
+async def _close(pieces: AsyncIterator[Piece]) -> None:
+    close = getattr(pieces, "aclose", None)
+    if close is not None:
+        with suppress(RuntimeError):
+            await close()
 
 
 def joined(first: Piece, second: Piece) -> Piece:

@@ -126,7 +126,8 @@ def rms_norm(x: Any, weight: torch.Tensor, epsilon: float) -> Any:
 
 
 def tensor(values: torch.Tensor) -> Any:
-    return ops.constant(values.contiguous().numpy(), shared_memory=True)
+    # A copy: memory shared with Python would be let go by threads that do not hold its lock.
+    return ops.constant(values.contiguous().numpy())
 
 
 def number(value: float, kind: Any) -> Any:
