@@ -47,7 +47,7 @@ def expected_share(examples: int) -> float:
 
 def tiny_model(folder: Path) -> Path:
     import torch
-    from tokenizers import Tokenizer, models
+    from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     torch.manual_seed(0)
@@ -66,5 +66,7 @@ def tiny_model(folder: Path) -> Path:
     ).save_pretrained(folder)
     vocabulary = {"<|end|>": 0} | {f"t{number}": number for number in range(1, 8192)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<|end|>"))
+    # A word is a token.
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>").save_pretrained(folder)
     return folder
