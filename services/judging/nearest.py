@@ -1,8 +1,9 @@
 """The training examples nearest to a text: what a model may have learnt its answer from.
 
-Texts become vectors of the words and pairs of words in them (TF-IDF: 1 + log(count) times the logarithm of how rare
-they are among the training examples, Salton and Buckley 1988), scaled to length 1; nearness is the cosine. This
-needs no model and says why two texts are near; a paraphrase that shares no word with the example is not found.
+Two ways, both by the cosine of vectors of length 1. Prompts are compared by the embeddings of a sentence model, which
+knows what they are about, where its package is installed. Whole answers, too long for that model, and prompts
+without it, by their words and pairs of words (TF-IDF: 1 + log(count) times the logarithm of how rare they are among
+the training examples, Salton and Buckley 1988), which says why two texts are near and misses a paraphrase.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from pydantic import ValidationError
@@ -22,8 +24,8 @@ from scipy import sparse
 from services.shared.errors import InvalidInput, NotFound
 from services.shared.objects import ObjectStore
 from services.shared.records import Example
+from services.shared.sentence_model import MiniLm, find_sentence_model
 
-METHOD = "cosine similarity of TF-IDF vectors of words and pairs of words"
 # Beyond this many a data set is no small curated one, and comparing all of it would take minutes.
 MAX_EXAMPLES = 100_000
 MAX_TEXT = 20_000
@@ -41,12 +43,60 @@ class Neighbour:
     text: str
 
 
-class TrainingIndex:
-    """The examples of a training set, to be searched.
+class TrainingIndex(Protocol):
+    """The examples of a training set, to be searched."""
+
+    @property
+    def method(self) -> str:
+        """How similarity is measured, in words."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """Below this similarity to its nearest training prompt a prompt is proposed as out of distribution."""
+        ...
+
+    def nearest(self, texts: Sequence[str], most: int = 3) -> list[list[Neighbour]]:
+        """For each text its nearest examples, the nearest first; examples that share nothing are left out."""
+        ...
+
+
+class SentenceIndex:
+    """By the meaning of the first 128 tokens.
 
     Args:
         examples: (id, text) of each; at least one.
     """
+
+    # Of 0.1, 0.15, … 0.7 the one that tells the titles of one Stack Exchange site from another's best.
+    threshold = 0.35
+
+    def __init__(self, examples: Sequence[tuple[str, str]], model: MiniLm) -> None:
+        self._examples, self._model = examples, model
+        self.method = f"cosine similarity of {model.name}"
+        self._rows = model.embed([text for _, text in examples])
+
+    def nearest(self, texts: Sequence[str], most: int = 3) -> list[list[Neighbour]]:
+        if not texts:
+            return []
+        similarities = self._model.embed(texts) @ self._rows.T
+        found = []
+        for row in similarities:
+            order = np.argsort(-np.round(row, 6), kind="stable")[:most]
+            found.append([_neighbour(self._examples[place], float(row[place])) for place in order if row[place] > 0])
+        return found
+
+
+class WordIndex:
+    """By shared words and pairs of words.
+
+    Args:
+        examples: (id, text) of each; at least one.
+    """
+
+    method = "cosine similarity of TF-IDF vectors of words and pairs of words"
+    # Of 0.04, 0.05, … 0.2 the one that tells the questions of one Stack Exchange site from another's best.
+    threshold = 0.07
 
     def __init__(self, examples: Sequence[tuple[str, str]]) -> None:
         self._examples = examples
@@ -56,7 +106,6 @@ class TrainingIndex:
         self._vectors = self._weighted(counts)
 
     def nearest(self, texts: Sequence[str], most: int = 3) -> list[list[Neighbour]]:
-        """For each text its nearest examples, the nearest first; examples that share nothing are left out."""
         if not texts:
             return []
         similarities = (self._weighted(_counts(texts)) @ self._vectors.T).tocsr()
@@ -66,18 +115,19 @@ class TrainingIndex:
             places, values = similarities.indices[begin:end], similarities.data[begin:end]
             # Of equally near ones the first of the data set.
             order = np.lexsort((places, -np.round(values, 9)))[:most]
-            found.append([self._neighbour(int(places[index]), float(values[index])) for index in order])
+            found.append([_neighbour(self._examples[places[index]], float(values[index])) for index in order])
         return found
-
-    def _neighbour(self, place: int, similarity: float) -> Neighbour:
-        identifier, text = self._examples[place]
-        return Neighbour(identifier, min(1.0, similarity), text[:_EXCERPT])
 
     def _weighted(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
         weighted = counts.copy()
         weighted.data = (1 + np.log(weighted.data)) * self._rarity[weighted.indices]
         length = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
         return sparse.csr_matrix(sparse.diags(1 / np.where(length > 0, length, 1)) @ weighted)
+
+
+def _neighbour(example: tuple[str, str], similarity: float) -> Neighbour:
+    identifier, text = example
+    return Neighbour(identifier, min(1.0, similarity), text[:_EXCERPT])
 
 
 def _counts(texts: Sequence[str]) -> sparse.csr_matrix:
@@ -98,11 +148,19 @@ def _counts(texts: Sequence[str]) -> sparse.csr_matrix:
     return sparse.csr_matrix((values, columns, ends), shape=(len(texts), _DIMENSIONS))
 
 
-def read_training_set(store: ObjectStore, uri: str, *, prompts_only: bool = False) -> TrainingIndex:
-    """The index of the `train` split of "s3://bucket/datasets/<name>/<digest>". Raises InvalidInput.
+def read_answers(store: ObjectStore, uri: str) -> TrainingIndex:
+    """Prompts with their answers: the `train` split of "s3://bucket/datasets/<name>/<digest>". Raises InvalidInput."""
+    return WordIndex(_read(store, uri, prompts_only=False))
 
-    Prompts are compared with prompts: beside its answer a short prompt would be far from everything.
-    """
+
+def read_prompts(store: ObjectStore, uri: str) -> TrainingIndex:
+    """Prompts alone: beside its answer a short prompt would be far from everything. Raises InvalidInput."""
+    examples = _read(store, uri, prompts_only=True)
+    model = find_sentence_model()
+    return WordIndex(examples) if model is None else SentenceIndex(examples, model)
+
+
+def _read(store: ObjectStore, uri: str, *, prompts_only: bool) -> list[tuple[str, str]]:
     key = f"{store.key(uri).strip('/')}/train.jsonl"
     try:
         examples = list(_examples(store, key, prompts_only))
@@ -112,7 +170,7 @@ def read_training_set(store: ObjectStore, uri: str, *, prompts_only: bool = Fals
         ) from None
     if not examples:
         raise InvalidInput("dataset_uri", uri, "must hold at least one training example")
-    return TrainingIndex(examples)
+    return examples
 
 
 def _examples(store: ObjectStore, key: str, prompts_only: bool) -> Iterator[tuple[str, str]]:

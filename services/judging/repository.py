@@ -272,7 +272,7 @@ def _told(split: Any) -> str:
     return (
         f"{split.confirmed_by or 'somebody'} found {len(split.out_of_distribution)} prompts to be out of distribution, "
         f"beginning from those whose nearest training example in {split.dataset_uri} is less similar than "
-        f"{split.threshold:g}"
+        f"{split.threshold:g} ({split.method})."
     )
 
 

@@ -11,15 +11,12 @@ import sqlalchemy as sa
 
 from services.judging import tables as t
 from services.judging.items import conversation
-from services.judging.nearest import Neighbour, read_training_set
+from services.judging.nearest import Neighbour, TrainingIndex, read_prompts
 from services.judging.repository import StudyRepository
 from services.judging.tallies import insert_new
 from services.shared.errors import InvalidInput, NotFound
 from services.shared.objects import ObjectStore
 
-# Below this similarity to its nearest training example a prompt is proposed as out of distribution. From 0.04 to 0.2 in
-# steps of 0.01, this tells the questions of one Stack Exchange site from another's best: see test_nearest.py.
-THRESHOLD = 0.07
 _LISTED = 5
 
 
@@ -39,6 +36,8 @@ class Split:
 
     dataset_uri: str
     threshold: float
+    # How similarity was measured, in words.
+    method: str
     prompts: Sequence[SplitPrompt]
     confirmed_by: str = ""
     confirmed: float = 0.0
@@ -47,23 +46,24 @@ class Split:
 async def propose(
     repository: StudyRepository, store: ObjectStore, study: str, dataset_uri: str, threshold: float | None
 ) -> Split:
-    """Which prompts are out of distribution by the threshold alone, the farthest first."""
-    threshold = THRESHOLD if threshold is None else threshold
-    if not 0 <= threshold <= 1:
+    """Which prompts are out of distribution by the threshold alone, the farthest first. None: the method's own."""
+    if threshold is not None and not 0 <= threshold <= 1:
         raise InvalidInput("threshold", threshold, "must be from 0 to 1")
     await repository.get(study)
     texts = {item.prompt_id: conversation(item.prompt) for item in await repository.items(study)}
 
-    def work() -> list[list[Neighbour]]:
-        return read_training_set(store, dataset_uri, prompts_only=True).nearest(list(texts.values()), 1)
+    def work() -> tuple[TrainingIndex, list[list[Neighbour]]]:
+        index = read_prompts(store, dataset_uri)
+        return index, index.nearest(list(texts.values()), 1)
 
-    found = await asyncio.to_thread(work)
+    index, found = await asyncio.to_thread(work)
+    threshold = index.threshold if threshold is None else threshold
     prompts = [
         SplitPrompt(prompt_id, text, next(iter(near), None), not near or near[0].similarity < threshold)
         for (prompt_id, text), near in zip(texts.items(), found, strict=True)
     ]
     prompts.sort(key=lambda each: (each.nearest.similarity if each.nearest else 0.0, each.prompt_id))
-    return Split(dataset_uri, threshold, prompts)
+    return Split(dataset_uri, threshold, index.method, prompts)
 
 
 async def confirm(
@@ -83,6 +83,7 @@ async def confirm(
     values = {
         "dataset_uri": dataset_uri,
         "threshold": proposed.threshold,
+        "method": proposed.method,
         "out_of_distribution": sorted(set(out_of_distribution)),
         "confirmed_by": who,
         "confirmed": time.time(),
@@ -101,4 +102,4 @@ async def confirm(
     prompts = [
         SplitPrompt(each.prompt_id, each.text, each.nearest, each.prompt_id in chosen) for each in proposed.prompts
     ]
-    return Split(dataset_uri, proposed.threshold, prompts, who, float(str(values["confirmed"])))
+    return Split(dataset_uri, proposed.threshold, proposed.method, prompts, who, float(str(values["confirmed"])))

@@ -135,6 +135,8 @@ splits = Table(
     Column("study", ForeignKey("studies.name", ondelete="CASCADE"), primary_key=True),
     Column("dataset_uri", Text, nullable=False),
     Column("threshold", Float, nullable=False),
+    # How similarity was measured, in words.
+    Column("method", Text, nullable=False),
     Column("out_of_distribution", JSON, nullable=False),
     Column("confirmed_by", String(128), nullable=False),
     Column("confirmed", Float, nullable=False),

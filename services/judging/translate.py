@@ -12,7 +12,6 @@ from lima.judging.v1 import judging_pb2, study_pb2
 from services.judging.assignments import Progress
 from services.judging.group_agreement import AgreementResult
 from services.judging.kept_results import Computed
-from services.judging.nearest import METHOD
 from services.judging.repository import StoredStudy
 from services.judging.results import PairResult, Results, ScoreResult
 from services.judging.splits import Split
@@ -267,7 +266,7 @@ def from_split(study: str, split: Split) -> judging_pb2.Split:
         study=_PREFIX + study,
         dataset_uri=split.dataset_uri,
         threshold=split.threshold,
-        method=METHOD,
+        method=split.method,
         confirmed_by=split.confirmed_by,
         prompts=[
             judging_pb2.SplitPrompt(

@@ -13,6 +13,8 @@ from services.cli.output import JsonOption, emit, message_to_dict, next_commands
 if TYPE_CHECKING:
     from services.cli.client import Services
 
+# The sentence model reads some ten to a hundred prompts a second, and all of the training set.
+SECONDS = 1800
 app = typer.Typer(add_completion=False)
 
 
@@ -29,7 +31,7 @@ def split(
     name: StudyArgument,
     dataset: Annotated[str, typer.Option(help="URI of the data set that was trained on.")],
     threshold: Annotated[
-        float | None, typer.Option(help="Less similar prompts are proposed as out of distribution; 0.07 unless given.")
+        float | None, typer.Option(help="Less similar prompts are proposed as out of distribution.")
     ] = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="Keep it: results are broken down by it.")] = False,
     outside: Annotated[list[str] | None, typer.Option(help="This prompt is out of distribution after all.")] = None,
@@ -41,14 +43,14 @@ def split(
     async def act(services: Services) -> Any:
         study = f"studies/{name}"
         found = await services.judging.ProposeSplit(
-            judging_pb2.ProposeSplitRequest(name=study, dataset_uri=dataset, threshold=threshold)
+            judging_pb2.ProposeSplitRequest(name=study, dataset_uri=dataset, threshold=threshold), timeout=SECONDS
         )
         if not confirm:
             return found
         proposed = {each.prompt_id for each in found.prompts if each.out_of_distribution}
         request = judging_pb2.ConfirmSplitRequest(name=study, dataset_uri=dataset, threshold=threshold)
         request.out_of_distribution.extend(sorted((proposed | set(outside or [])) - set(inside or [])))
-        return await services.judging.ConfirmSplit(request)
+        return await services.judging.ConfirmSplit(request, timeout=SECONDS)
 
     found = call(act)
 

@@ -8,7 +8,6 @@ from math import isfinite
 from typing import Any
 
 from services.judging.group_agreement import AgreementResult
-from services.judging.nearest import METHOD
 from services.judging.report import paper
 from services.judging.report.methods import methods
 from services.judging.report.provenance import Provenance
@@ -54,7 +53,7 @@ def document(
         "reliabilities": [dataclasses.asdict(each) for each in results.reliabilities],
         "gold": [dataclasses.asdict(each) for each in results.gold],
         "prompts_needed": _prompts_needed(results),
-        "methods": [*methods(spec, results), *([f"{study.split} ({METHOD})."] if study.split else [])],
+        "methods": [*methods(spec, results), *([study.split] if study.split else [])],
         "usage": dataclasses.asdict(study.usage),
         "systems": {name: dataclasses.asdict(each) for name, each in provenance.items()},
         "spec": spec.model_dump(mode="json"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from services.judging.nearest import METHOD, read_training_set
+from services.judging.nearest import read_answers
 from services.judging.report.provenance import Provenance
 from services.shared.errors import InvalidInput
 from services.shared.objects import ObjectStore
@@ -31,11 +31,11 @@ def add_neighbours(document: dict[str, Any], store: ObjectStore, provenance: Map
             if answer["system"] in names
         ]
         try:
-            index = read_training_set(store, dataset if "://" in dataset else store.uri(dataset))
+            index = read_answers(store, dataset if "://" in dataset else store.uri(dataset))
         except InvalidInput as problem:
             log.warning("no nearest training examples", dataset=dataset, problem=str(problem))
             continue
         found = index.nearest([f"{prompt}\n{answer['text']}" for prompt, answer in answers], SHOWN)
         for (_, answer), near in zip(answers, found, strict=True):
             answer["nearest"] = [dataclasses.asdict(each) for each in near]
-        document["nearest_method"] = METHOD
+        document["nearest_method"] = index.method

