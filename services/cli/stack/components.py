@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +76,24 @@ def raylet_answers(layout: StackLayout, ports: Ports) -> bool:
         except OSError:
             return False
     return True
+
+
+def volumes_are_known(layout: StackLayout, ports: Ports) -> bool:
+    """The store's S3 port answers up to seconds before its master hears which volumes there are.
+
+    Until then what was written cannot be read.
+    """
+    del layout
+    connection = HTTPConnection(LOOPBACK, ports.master, timeout=1)
+    try:
+        connection.request("GET", "/dir/status")
+        topology = json.load(connection.getresponse())["Topology"]
+    except (OSError, HTTPException, ValueError, KeyError):
+        return False
+    finally:
+        connection.close()
+    racks = [rack for centre in topology["DataCenters"] or () for rack in centre["Racks"] or ()]
+    return any(rack["DataNodes"] for rack in racks)
 
 
 def environment(layout: StackLayout, stack: StackFile) -> dict[str, str]:
@@ -183,7 +203,7 @@ def module(name: str) -> Callable[[StackLayout, StackFile], list[str]]:
 COMPONENTS: dict[str, Component] = {
     component.name: component
     for component in (
-        Component(OBJECT_STORE, (), object_store_command, lambda ports: ports.object_store),
+        Component(OBJECT_STORE, (), object_store_command, lambda ports: ports.object_store, check=volumes_are_known),
         Component(
             "ray",
             (),
