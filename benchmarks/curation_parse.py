@@ -27,8 +27,8 @@ from services.curation.sources.source import CorpusFile, Part, Reading
 from services.curation.sources.stack_exchange import StackExchange
 
 HOST = "physics.stackexchange.com"
-SHARED = Path(os.environ.get("LIMA_SHARED_DATA", "../shared/data"))
-REAL = SHARED / "stackexchange" / "matheducators.stackexchange.com" / "Posts.xml"
+REAL_DATA = Path(os.environ.get("LIMA_REAL_DATA", "../shared/data"))
+REAL = REAL_DATA / "stackexchange" / "matheducators.stackexchange.com" / "Posts.xml"
 
 
 def options(parser: argparse.ArgumentParser) -> None:

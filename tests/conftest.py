@@ -29,7 +29,7 @@ TOKEN = "test-token-of-an-operator"
 @pytest.fixture(autouse=True, scope="session")
 def _no_settings_of_the_developer() -> None:
     """A developer's own LIMA_ variables must not steer the tests; the folder of real data may."""
-    for variable in [name for name in os.environ if name.startswith(PREFIX) and name != "LIMA_SHARED_DATA"]:
+    for variable in [name for name in os.environ if name.startswith(PREFIX) and name != "LIMA_REAL_DATA"]:
         del os.environ[variable]
 
 

@@ -85,7 +85,7 @@ class Settings(BaseSettings):
 
     state_dir: Path = Path(".lima")
     # Real dumps for tests and `experiments/real_data.yaml`.
-    shared_data: Path | None = None
+    real_data: Path | None = None
 
     object_store_endpoint: HttpUrl = "http://127.0.0.1:8333"
     object_store_access_key: str = "lima"

@@ -101,16 +101,16 @@ def check_runs(document: ExperimentDocument) -> None:
 
 
 def corpus_folder(name: str, folder: str, path: Path, settings: Settings) -> Path:
-    """The folder of a corpus; relative paths start at the experiment file, {shared_data} at that setting."""
-    if "{shared_data}" in folder:
-        if settings.shared_data is None:
+    """The folder of a corpus; relative paths start at the experiment file, {real_data} at that setting."""
+    if "{real_data}" in folder:
+        if settings.real_data is None:
             raise InvalidInput(
                 f"corpora.{name}",
                 folder,
                 "needs the folder of real dumps",
-                remedy="set LIMA_SHARED_DATA to the folder that holds them, and run the same command again",
+                remedy="set LIMA_REAL_DATA to the folder that holds them, and run the same command again",
             )
-        folder = folder.replace("{shared_data}", str(settings.shared_data))
+        folder = folder.replace("{real_data}", str(settings.real_data))
     found = (path.parent / Path(folder).expanduser()).resolve()
     if not found.exists():
         raise NotFound("corpus folder", str(found), remedy=f"put the dumps there, or mend corpora.{name} in {path}")

@@ -118,9 +118,9 @@ async def test_verdicts_that_fit_nothing_are_named(judging: Judging) -> None:
 
 @pytest.fixture
 def pandalm() -> Path:
-    folder = Path(os.environ.get("LIMA_SHARED_DATA") or REPOSITORY / "../shared/data").resolve() / "pandalm"
+    folder = Path(os.environ.get("LIMA_REAL_DATA") or REPOSITORY / "../shared/data").resolve() / "pandalm"
     if not folder.is_dir():
-        pytest.skip(f"the real data is not at {folder}: set LIMA_SHARED_DATA to its folder")
+        pytest.skip(f"the real data is not at {folder}: set LIMA_REAL_DATA to its folder")
     return folder
 
 

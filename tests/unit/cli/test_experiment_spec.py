@@ -54,7 +54,7 @@ def test_steps_stand_in_the_order_of_their_needs(tmp_path: Path) -> None:
 def test_shipped_experiments_are_valid(path: Path, tmp_path: Path) -> None:
     for corpus in ("stackexchange", "wikihow", "reddit"):
         (tmp_path / corpus).mkdir()
-    assert load_experiment(path, Settings(shared_data=tmp_path)).name
+    assert load_experiment(path, Settings(real_data=tmp_path)).name
 
 
 BAD_DOCUMENTS = [
@@ -128,11 +128,11 @@ def test_a_missing_corpus_names_the_folder_and_the_key(tmp_path: Path) -> None:
     assert "corpora.posts" in caught.value.remedy
 
 
-def test_shared_data_must_be_set_where_it_is_used(tmp_path: Path) -> None:
-    path = write(tmp_path, document(corpora={"posts": "{shared_data}/posts"}))
+def test_real_data_must_be_set_where_it_is_used(tmp_path: Path) -> None:
+    path = write(tmp_path, document(corpora={"posts": "{real_data}/posts"}))
     with pytest.raises(InvalidInput) as caught:
-        load_experiment(path, Settings(shared_data=None))
-    assert "LIMA_SHARED_DATA" in caught.value.remedy
+        load_experiment(path, Settings(real_data=None))
+    assert "LIMA_REAL_DATA" in caught.value.remedy
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "a: [", "", "\t- x", "null"])

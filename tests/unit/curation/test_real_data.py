@@ -16,18 +16,18 @@ from services.curation.sources.stack_exchange import LENGTH, SCORE, StackExchang
 from services.curation.sources.wikihow import Wikihow
 from tests.unit.curation.builders import read, removed
 
-SHARED = Path(os.environ.get("LIMA_SHARED_DATA", Path(__file__).parents[4] / "shared" / "data"))
+REAL_DATA = Path(os.environ.get("LIMA_REAL_DATA", Path(__file__).parents[4] / "shared" / "data"))
 pytestmark = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the real data is not here: set LIMA_SHARED_DATA to the folder that holds it"
+    not REAL_DATA.is_dir(), reason="the real data is not here: set LIMA_REAL_DATA to the folder that holds it"
 )
 MANY = 10_000
 
 
 def real(tmp_path: Path, name: str) -> CorpusFile:
     """A file of the shared data, decoded as an import does."""
-    path = SHARED / name
+    path = REAL_DATA / name
     if not path.is_file():
-        pytest.skip(f"{name} is not in the real data at LIMA_SHARED_DATA")
+        pytest.skip(f"{name} is not in the real data at LIMA_REAL_DATA")
     if not is_compressed(name):
         return CorpusFile(name, path, "")
     plain = tmp_path / "decoded"
@@ -70,7 +70,7 @@ PAGES = {
 
 @pytest.mark.parametrize(("word", "category"), PAGES.items())
 def test_real_wikihow_pages(tmp_path: Path, word: str, category: str) -> None:
-    [path] = (SHARED / "wikihow").glob(f"*{word}*.html")
+    [path] = (REAL_DATA / "wikihow").glob(f"*{word}*.html")
     [found], funnel = read(Wikihow(), real(tmp_path, f"wikihow/{path.name}"))
     assert found.stratum == category
     assert found.prompt().startswith("How to ")
@@ -106,9 +106,9 @@ def test_what_real_files_yield(tmp_path: Path, name: str, source: Source, entere
 
 NO_SETS = ("alpaca_eval", "pandalm", "vicuna80")
 FILES = sorted(
-    path.relative_to(SHARED).as_posix()
+    path.relative_to(REAL_DATA).as_posix()
     for folder in NO_SETS
-    for path in (SHARED / folder).rglob("*")
+    for path in (REAL_DATA / folder).rglob("*")
     if path.name.endswith((".json", ".jsonl", ".csv", ".json.gz"))
 )
 

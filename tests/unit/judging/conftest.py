@@ -11,8 +11,8 @@ REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    folder = Path(os.environ.get("LIMA_SHARED_DATA") or REPOSITORY / "../shared/data").resolve()
+def real_data() -> Path:
+    folder = Path(os.environ.get("LIMA_REAL_DATA") or REPOSITORY / "../shared/data").resolve()
     if not (folder / "pandalm").is_dir():
-        pytest.skip(f"the real data is not at {folder}: set LIMA_SHARED_DATA to its folder")
+        pytest.skip(f"the real data is not at {folder}: set LIMA_REAL_DATA to its folder")
     return folder

@@ -63,9 +63,9 @@ class Asked:
 
 
 @pytest.fixture
-def asked(shared_data: Path) -> list[Asked]:
+def asked(real_data: Path) -> list[Asked]:
     """Half of one site's questions against the other half and another site's; then their titles alone."""
-    folder = shared_data / "stackexchange"
+    folder = real_data / "stackexchange"
     coffee = questions(folder / "coffee.stackexchange.com")
     teaching = questions(folder / "matheducators.stackexchange.com")
     half = len(coffee) // 2

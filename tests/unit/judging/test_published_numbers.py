@@ -35,17 +35,17 @@ def pair_of(found: Imported) -> tuple[PairSummary, np.ndarray]:
     return summarise(PairVerdicts(codes, preference, one_side, np.zeros_like(codes), excluded)), preference
 
 
-def published(shared_data: Path, board: str, model: str) -> dict[str, float]:
-    with (shared_data / "alpaca_eval/leaderboards" / board).open() as file:
+def published(real_data: Path, board: str, model: str) -> dict[str, float]:
+    with (real_data / "alpaca_eval/leaderboards" / board).open() as file:
         row = next(row for row in csv.DictReader(file) if row[""] == model)
     return {key: float(value) for key, value in row.items() if key not in ("", "mode") and value}
 
 
 @pytest.mark.parametrize("model", ["claude-2", "gemma-2b-it", "gpt-3.5-turbo-0301", "vicuna-13b"])
-def test_alpaca_eval_2(shared_data: Path, model: str) -> None:
-    path = shared_data / f"alpaca_eval/results/{model}/weighted_alpaca_eval_gpt4_turbo_annotations.json.gz"
+def test_alpaca_eval_2(real_data: Path, model: str) -> None:
+    path = real_data / f"alpaca_eval/results/{model}/weighted_alpaca_eval_gpt4_turbo_annotations.json.gz"
     summary, preference = pair_of(imported(path, "alpaca-eval"))
-    row = published(shared_data, "alpaca_eval_2.csv", model)
+    row = published(real_data, "alpaca_eval_2.csv", model)
     assert 100 * summary.win_rate.value == pytest.approx(row["win_rate"], abs=5e-7)
     assert 100 * standard_error(preference) == pytest.approx(row["standard_error"], abs=5e-7)
     assert (summary.wins, summary.losses, summary.ties) == (row["n_wins"], row["n_wins_base"], row["n_draws"])
@@ -63,19 +63,19 @@ def test_alpaca_eval_2(shared_data: Path, model: str) -> None:
     ("model", "rate", "unparsable"),
     [("vicuna-13b", 70.434783, 0), ("claude-2", 91.355721, 1), ("gpt-3.5-turbo-0301", 89.365672, 1)],
 )
-def test_alpaca_eval_1(shared_data: Path, model: str, rate: float, unparsable: int) -> None:
-    path = shared_data / f"alpaca_eval/results/{model}/alpaca_eval_gpt4_annotations.json.gz"
+def test_alpaca_eval_1(real_data: Path, model: str, rate: float, unparsable: int) -> None:
+    path = real_data / f"alpaca_eval/results/{model}/alpaca_eval_gpt4_annotations.json.gz"
     summary, _ = pair_of(imported(path, "alpaca-eval"))
-    row = published(shared_data, "alpaca_eval_1.csv", model)
+    row = published(real_data, "alpaca_eval_1.csv", model)
     assert 100 * summary.win_rate.value == pytest.approx(rate, abs=5e-7)
     assert 100 * summary.win_rate.value == pytest.approx(row["discrete_win_rate"])
     assert (summary.win.n, summary.win.excluded) == (row["n_total"], {"unparsable": unparsable} if unparsable else {})
 
 
 @pytest.fixture(scope="module")
-def pandalm(shared_data: Path) -> IntArray:
+def pandalm(real_data: Path) -> IntArray:
     """Labels of three people, shape (999, 3)."""
-    entries = imported(shared_data / "pandalm/testset-v1.json", "pandalm").entries
+    entries = imported(real_data / "pandalm/testset-v1.json", "pandalm").entries
     return np.array([LABELS[entry.verdict.preference or 0.0] for entry in entries]).reshape(-1, 3)
 
 
@@ -97,9 +97,9 @@ def test_majority_of_pandalm(pandalm: IntArray) -> None:
 
 
 def test_accuracy_of_gpt_35_depends_on_what_is_done_with_unparsable_verdicts(
-    shared_data: Path, pandalm: IntArray
+    real_data: Path, pandalm: IntArray
 ) -> None:
-    entries = imported(shared_data / "pandalm/gpt-3.5-turbo-testset-v1.json", "pandalm").entries
+    entries = imported(real_data / "pandalm/gpt-3.5-turbo-testset-v1.json", "pandalm").entries
     judge = np.array(
         [UNPARSABLE if entry.verdict.preference is None else LABELS[entry.verdict.preference] for entry in entries]
     )
@@ -120,8 +120,8 @@ def test_accuracy_of_gpt_35_depends_on_what_is_done_with_unparsable_verdicts(
         ("gpt35", (693, 638)),
     ],
 )
-def test_score_sums_of_vicuna(shared_data: Path, other: str, sums: tuple[float, float]) -> None:
-    path = shared_data / f"vicuna80/review/vicuna-13b_20230322-clean-lang/review_{other}_vicuna-13b.jsonl"
+def test_score_sums_of_vicuna(real_data: Path, other: str, sums: tuple[float, float]) -> None:
+    path = real_data / f"vicuna80/review/vicuna-13b_20230322-clean-lang/review_{other}_vicuna-13b.jsonl"
     entries = imported(path, "vicuna", (other, "vicuna-13b")).entries
     assert len(entries) == 80
     assert tuple(np.sum([entry.verdict.scores for entry in entries], axis=0)) == sums
