@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks import recorded
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def main(
     }
     if arguments.record:
         kind = f"cpu{line['machine']['cores']}" if "gpu" not in result.details else str(result.details["gpu"])
-        RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"{name}-{re.sub(r'[^a-z0-9]+', '-', kind.lower())}.json"
+        path = recorded.RESULTS / f"{name}-{re.sub(r'[^a-z0-9]+', '-', kind.lower())}.json"
         path.write_text(json.dumps(line, indent=2) + "\n")
+        recorded.write()
     print(json.dumps(line))
