@@ -11,8 +11,8 @@ RESULTS = Path(__file__).parent / "results"
 TABLE = RESULTS / "README.md"
 _HEAD = """# Recorded results
 
-Written by `--record`; the JSON files beside this page hold each run's machine, load, versions and rounds. A ratio above 1
-says that ours is better, whatever the metric.
+Written by `--record`; the JSON files beside this page hold each run's machine, load, versions and rounds. A ratio
+above 1 says that ours is better, whatever the metric.
 
 | benchmark | machine | measured | ours | beside it | the peer's | ratio |
 |---|---|---|---|---|---|---|
