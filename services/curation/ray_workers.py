@@ -1,12 +1,18 @@
-"""Parts read as Ray tasks, one site or file each, on the cluster that RAY_ADDRESS names, or on a Ray of this machine.
+"""Parts read by Ray, one site or file at a time on each processor of the cluster that RAY_ADDRESS names, or of a Ray of
+this machine.
 
-A task brings what it read back through the object store of Ray, as the two small files of a part. On a cluster whose
+A reader brings what it read back through the object store of Ray, as the two small files of a part. On a cluster whose
 nodes share no disk the corpus files must be reachable at the same path on each (a shared or mirrored volume).
+
+Readers are actors, because a part may take an hour and must not go on when its build has failed or was stopped: an
+actor can be ended at any moment. ray.cancel is no way to end a task: when the task ends at the same moment, Ray's core
+aborts the process that asked.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,43 +24,98 @@ from services.shared.errors import LimaError, Unavailable
 # Ray lowers the priority of its workers, which starves them on a busy machine; and it reports its use to its makers.
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
 START_ATTEMPTS = 2
+# Times that a reader begins again, on another node, when its process or node was lost.
+LOSSES = 3
+# What a reader that is ended is given to remove its files.
+FORGET_SECONDS = 10.0
 
 
-def read_remotely(task: PartTask) -> tuple[bytes, bytes]:
-    """(candidates, funnel) of a part, read wherever this runs."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = read_part(task, Path(folder))
-        return (found / CANDIDATES).read_bytes(), (found / FUNNEL).read_bytes()
+class Reader:
+    """Lives on one processor of the cluster."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+
+    def ready(self) -> None:
+        """Returns when the cluster has found room for this reader."""
+
+    def read(self, task: PartTask) -> tuple[bytes, bytes]:
+        """(candidates, funnel) of a part."""
+        with tempfile.TemporaryDirectory(prefix="lima-part-", ignore_cleanup_errors=True) as folder:
+            self._folder = Path(folder)
+            found = read_part(task, self._folder)
+            return (found / CANDIDATES).read_bytes(), (found / FUNNEL).read_bytes()
+
+    def forget(self) -> None:
+        """Remove what is being read; the process is ended next, and would leave it."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class RayWorkers:
     """Starts or joins Ray at the first use."""
 
     def read(self, tasks: Sequence[PartTask], cache_folder: Path, done: Callable[[int], None]) -> list[Path]:
-        """Raises what reading a part raises; the tasks that are left are cancelled then."""
+        """Raises what reading a part, or `done`, raises, and Unavailable when readers are lost again and again.
+
+        No part is read on when this returns or raises.
+        """
+        folders = [cache_folder / task.digest() for task in tasks]
+        missing = [place for place, folder in enumerate(folders) if not (folder / FUNNEL).is_file()]
+        # The largest is taken first, from the end, so that no reader is left with it.
+        missing.sort(key=lambda place: part_size(tasks[place]))
+        left = len(missing)
+        if left == 0:
+            return folders
         import ray
 
         _join()
-        remote: Any = ray.remote(read_remotely)
-        folders = [cache_folder / task.digest() for task in tasks]
-        missing = [place for place, folder in enumerate(folders) if not (folder / FUNNEL).is_file()]
-        # The largest first, so that no worker is left with it at the end.
-        missing.sort(key=lambda place: -part_size(tasks[place]))
-        pending = {remote.remote(tasks[place]): place for place in missing}
+        readers = _readers(left)
+        # What is awaited: a reader that is ready, or the part that it reads.
+        awaited: dict[Any, tuple[Any, int | None]] = {reader.ready.remote(): (reader, None) for reader in readers}
         try:
-            while pending:
-                [reference], _ = ray.wait(list(pending), num_returns=1)
-                candidates, funnel = ray.get(reference)
-                _keep(folders[pending.pop(reference)], candidates, funnel)
-                done(len(tasks) - len(pending))
+            while left:
+                [reference], _ = ray.wait(list(awaited), num_returns=1)
+                found = ray.get(reference)
+                reader, place = awaited.pop(reference)
+                if place is not None:
+                    _keep(folders[place], *found)
+                    left -= 1
+                    done(len(tasks) - left)
+                if missing:
+                    place = missing.pop()
+                    awaited[reader.read.remote(tasks[place])] = (reader, place)
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, LimaError):
                 raise error.cause from None
             raise
+        except ray.exceptions.RayError as error:
+            raise Unavailable(
+                f"a part could not be read by Ray: {error}",
+                remedy="Look after the memory of its nodes, then build again: the parts that were read stay.",
+            ) from error
         finally:
-            for reference in pending:
-                ray.cancel(reference)
+            _end(readers, [reader for reader, place in awaited.values() if place is not None])
         return folders
+
+
+def _readers(parts: int) -> list[Any]:
+    import ray
+
+    processors = int(ray.cluster_resources().get("CPU", 1))
+    # The second thread is for `forget`.
+    options = {"num_cpus": 1, "max_concurrency": 2, "max_restarts": LOSSES, "max_task_retries": LOSSES}
+    kind: Any = ray.remote(**options)(Reader)
+    return [kind.remote() for _ in range(min(parts, max(processors, 1)))]
+
+
+def _end(readers: list[Any], reading: list[Any]) -> None:
+    import ray
+
+    if reading:
+        ray.wait([reader.forget.remote() for reader in reading], num_returns=len(reading), timeout=FORGET_SECONDS)
+    for reader in readers:
+        ray.kill(reader)
 
 
 def _join() -> None:
