@@ -102,10 +102,10 @@ class RayWorkers:
 def _readers(parts: int) -> list[Any]:
     import ray
 
-    processors = int(ray.cluster_resources().get("CPU", 1))
+    processors = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     # The second thread is for `forget`.
-    options = {"num_cpus": 1, "max_concurrency": 2, "max_restarts": LOSSES, "max_task_retries": LOSSES}
-    kind: Any = ray.remote(**options)(Reader)
+    limits: Any = {"max_concurrency": 2, "max_restarts": LOSSES, "max_task_retries": LOSSES}
+    kind: Any = ray.remote(num_cpus=1, **limits)(Reader)
     return [kind.remote() for _ in range(min(parts, max(processors, 1)))]
 
 
