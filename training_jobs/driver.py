@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -126,10 +126,12 @@ def ray_worker(config: dict[str, Any]) -> None:
     It is raised all the same, so that ranks which did not meet it are not left waiting; Ray then starts the workers
     again, and they find the run failed.
     """
+    from ray.train import get_context
+
     from training_jobs import worker
     from training_jobs.loop import Stopped
 
-    spec, settings = config["spec"], config["settings"]
+    spec, settings = with_workers(config["spec"], get_context().get_world_size()), config["settings"]
     folder = RunFolder.open(spec.run, spec.output, settings)
     if _status(folder).phase is RunPhase.FAILED:
         return
@@ -143,6 +145,11 @@ def ray_worker(config: dict[str, Any]) -> None:
             raise
 
 
+def with_workers(spec: TrainingSpec, workers: int) -> TrainingSpec:
+    """The spec as it is computed by so many workers: an elastic run has fewer than it asks for at times."""
+    return spec.model_copy(update={"compute": spec.compute.model_copy(update={"workers": workers})})
+
+
 def _run_on_ray(spec: TrainingSpec, settings: Settings, folder: RunFolder) -> None:
     # Read by Ray when it is imported. By default it makes its workers nice; on a busy machine they then miss their
     # health checks.
@@ -154,6 +161,8 @@ def _run_on_ray(spec: TrainingSpec, settings: Settings, folder: RunFolder) -> No
 
     started_here = _connect()
     try:
+        there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        refuse_without_room(spec, there, may_grow=not started_here)
         # Ray takes SIGTERM for itself when it starts, so ours comes after.
         with _termination(folder):
             _trainer(spec, settings).fit()
@@ -186,6 +195,27 @@ def _connect() -> bool:
     address = os.environ.get("RAY_ADDRESS", "")
     ray.init(address=address or "local", include_dashboard=False if not address else None, log_to_driver=False)
     return not address
+
+
+def refuse_without_room(spec: TrainingSpec, found: Mapping[str, float], *, may_grow: bool) -> None:
+    """Raises FailedPrecondition when a Ray of these resources can never start the run: it would wait for ever.
+
+    One that may grow is waited for, and the log says so.
+    """
+    compute = spec.compute
+    least = compute.min_workers or compute.workers
+    needs = {"CPU": ("compute.cpus_per_worker", compute.cpus_per_worker)}
+    needs["GPU"] = ("compute.gpus_per_worker", compute.gpus_per_worker)
+    for resource, (field, each) in needs.items():
+        there = found.get(resource, 0)
+        if least * each <= there:
+            continue
+        what = f"{least} workers with {field} = {each:g} need {least * each:g} {resource}s, and Ray has {there:g}"
+        if not may_grow:
+            raise FailedPrecondition(
+                what, f"lower compute.workers or {field}, or name a larger cluster with RAY_ADDRESS"
+            )
+        _log.warning("waits_for_room", run=spec.run, reason=what)
 
 
 def _trainer(spec: TrainingSpec, settings: Settings) -> Any:

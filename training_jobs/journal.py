@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from datetime import UTC, datetime
@@ -17,13 +19,15 @@ PUBLISH_SECONDS = 2.0
 
 
 class Journal:
-    def __init__(self, run: RunFolder, uploader: Uploader, tracker: Tracker, status: RunStatus) -> None:
+    def __init__(self, run: RunFolder, uploader: Uploader, tracker: Tracker, status: RunStatus, workers: int) -> None:
         self._run = run
         self._uploader = uploader
         self._tracker = tracker
         self.status = status
         self._rows = [row for row in run.metrics() if row.step <= status.step]
-        self._log = [f"{status.updated:%Y-%m-%d %H:%M:%S} begins at step {status.step} of {status.total_steps}"]
+        begins = f"begins at step {status.step} of {status.total_steps}, workers: {workers}"
+        writer = f"process {os.getpid()} on {socket.gethostname()}"
+        self._log = [f"{status.updated:%Y-%m-%d %H:%M:%S} {begins}, written by {writer}"]
         self._published = 0.0
         self._lock = threading.Lock()
 
@@ -66,7 +70,8 @@ class Journal:
 def restarted(run: RunFolder, step: int, totals: dict[str, Any]) -> RunStatus:
     """The status of a run that starts or goes on at `step`."""
     before = run.status()
-    restarts = before.restarts + 1 if before is not None and before.phase is not RunPhase.PENDING else 0
+    # One that was stopped when asked is pending, as one that never ran.
+    restarts = 0 if before is None else before.restarts + (before.phase is not RunPhase.PENDING)
     return RunStatus(
         run=run.run,
         phase=RunPhase.RUNNING,

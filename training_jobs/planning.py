@@ -231,8 +231,12 @@ def available_memory(spec: TrainingSpec) -> float:
         import torch
 
         return float(torch.cuda.get_device_properties(0).total_memory)
-    workers_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return host_memory() / workers_here
+    return host_memory() / workers_here()
+
+
+def workers_here() -> int:
+    """Workers of this run that share this machine. Ray Train says so to each."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def host_memory() -> float:

@@ -94,8 +94,16 @@ class RunFolder:
 
     def state_steps(self) -> list[int]:
         """Optimiser steps of the complete full states, oldest first."""
-        steps = sorted(int(name.removeprefix("step-")) for name in self.storage.list_folders(self.key("state")))
-        return [step for step in steps if self.storage.get_manifest(self.key(state_name(step))) is not None]
+        return [step for step in self._begun_states() if self.storage.get_manifest(self.key(state_name(step)))]
+
+    def drop_states_before(self, step: int) -> None:
+        """Remove older full states, and what an upload that was killed left of one."""
+        for older in self._begun_states():
+            if older < step:
+                self.storage.delete_prefix(self.key(state_name(older)))
+
+    def _begun_states(self) -> list[int]:
+        return sorted(int(name.removeprefix("step-")) for name in self.storage.list_folders(self.key("state")))
 
     def is_complete(self) -> bool:
         status = self.status()

@@ -78,8 +78,10 @@ class FolderStorage:
 
     def put_folder(self, prefix: str, folder: Path, manifest: Mapping[str, Any] | None = None) -> dict[str, Any]:
         target = self._path(prefix)
+        # A folder has one writer at a time; what is there is of one that was killed.
+        for stale in target.parent.glob(".*.partial"):
+            shutil.rmtree(stale, ignore_errors=True)
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
         try:
             shutil.copytree(folder, partial)
             written = write_manifest(partial, manifest or {})

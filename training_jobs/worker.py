@@ -27,6 +27,7 @@ from training_jobs.planning import (
     read_config,
     refuse_longer_than_context,
     refuse_what_cannot_fit,
+    workers_here,
 )
 from training_jobs.run_folder import RunFolder, checkpoint_name, state_name
 from training_jobs.spec import TrainingSpec
@@ -66,7 +67,7 @@ class RunOutlet:
         tracker = Tracker(self._run.run, self._work / "tensorboard", self._spec.tracking, first_step=step)
         totals = {"total_steps": plan.total_steps, "total_epochs": self._spec.recipe.epochs}
         status = restarted(self._run, step, {**totals, "epoch": step // plan.steps_per_epoch})
-        self._journal = Journal(self._run, self._uploader, tracker, status)
+        self._journal = Journal(self._run, self._uploader, tracker, status, self._engine.world_size)
         self._journal.update(now=True, message=_cut_message(summary))
         self._plan = plan
 
@@ -121,7 +122,7 @@ class RunOutlet:
         self._journal.update(now=True)
         described = {"step": step, "identity": self._spec.identity}
         self._uploader.put_folder(
-            self._run.key(state_name(step)), folder, described, then=lambda: self._drop_states_before(step)
+            self._run.key(state_name(step)), folder, described, then=lambda: self._run.drop_states_before(step)
         )
 
     def problem(self) -> LimaError | None:
@@ -160,15 +161,10 @@ class RunOutlet:
             if outside and number < epoch:
                 self._run.storage.delete_prefix(self._run.key(f"checkpoints/{name}"))
 
-    def _drop_states_before(self, step: int) -> None:
-        for other in self._run.state_steps():
-            if other < step:
-                self._run.storage.delete_prefix(self._run.key(state_name(other)))
-
 
 def train(spec: TrainingSpec, settings: Settings, make_engine: MakeEngine) -> None:
     """Run this rank to the run's end. Raises Stopped, or LimaError for what a person must mend."""
-    torch.set_num_threads(spec.compute.threads or max(1, (os.cpu_count() or 1) // spec.compute.workers))
+    torch.set_num_threads(spec.compute.threads or max(1, (os.cpu_count() or 1) // workers_here()))
     run = RunFolder.open(spec.run, spec.output, settings)
     work = settings.state_dir.absolute() / "training" / "runs" / spec.run
     work.mkdir(parents=True, exist_ok=True)

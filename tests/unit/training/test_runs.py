@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from services.shared.errors import Conflict, FailedPrecondition, InvalidInput, N
 from services.shared.records import MetricsRow, RunPhase, RunStatus
 from services.shared.settings import Settings
 from training_jobs import driver, selection
+from training_jobs.journal import restarted
 from training_jobs.planning import parse_bytes, plan_report, refuse_what_cannot_fit
 from training_jobs.run_folder import RunFolder
 from training_jobs.spec import parse_spec
@@ -117,6 +119,50 @@ def test_a_folder_that_is_not_there_is_refused_by_field(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as caught:
         fetch_folder(str(tmp_path / "absent"), Settings(), tmp_path, "base_model")
     assert caught.value.violations[0].field == "base_model"
+
+
+def test_what_a_killed_upload_left_goes_with_the_next_state(run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "state-00001.safetensors").write_text("new")
+    states = tmp_path / "r1" / "state"
+    for left in ("step-000003", ".step-000004.1.partial"):
+        (states / left).mkdir(parents=True)
+        (states / left / "state-00001.safetensors").write_text("half")
+    assert run.state_steps() == []
+    run.storage.put_folder(run.key("state/step-000005"), tmp_path / "new")
+    run.drop_states_before(5)
+    assert [path.name for path in states.iterdir()] == ["step-000005"]
+    assert run.state_steps() == [5]
+
+
+ROOM = {"CPU": 2.0, "memory": 1e9}
+
+
+@pytest.mark.parametrize(
+    ("compute", "lack"),
+    [
+        ({"workers": 2}, ""),
+        ({"workers": 4, "cpus_per_worker": 0.5}, ""),
+        ({"workers": 4, "min_workers": 2}, ""),
+        ({"workers": 3}, "3 workers with compute.cpus_per_worker = 1 need 3 CPUs, and Ray has 2"),
+        ({"workers": 1, "gpus_per_worker": 1}, "need 1 GPUs, and Ray has 0"),
+    ],
+)
+def test_what_a_local_ray_can_never_start_is_refused(compute: dict[str, Any], lack: str) -> None:
+    spec = parse_spec(MINIMAL | {"compute": compute})
+    driver.refuse_without_room(spec, ROOM, may_grow=True)
+    if lack:
+        with pytest.raises(FailedPrecondition, match=lack) as caught:
+            driver.refuse_without_room(spec, ROOM, may_grow=False)
+        assert "lower compute.workers" in caught.value.remedy
+    else:
+        driver.refuse_without_room(spec, ROOM, may_grow=False)
+
+
+def test_a_run_that_was_stopped_keeps_its_count_of_restarts(run: RunFolder) -> None:
+    for phase, restarts in ((RunPhase.PENDING, 2), (RunPhase.RUNNING, 3)):
+        run.write_status(RunStatus(run="r1", phase=phase, restarts=2, updated=datetime.now(UTC)))
+        assert restarted(run, 5, {}).restarts == restarts
 
 
 class AwayStorage(FolderStorage):
