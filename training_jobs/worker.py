@@ -18,6 +18,7 @@ from training_jobs import materials
 from training_jobs.checkpoints import save_epoch, save_state, state_reader
 from training_jobs.dev_answers import DevAnswers
 from training_jobs.engines.base import Engine
+from training_jobs.host import release_memory
 from training_jobs.journal import Journal, restarted
 from training_jobs.loop import Loop, Plan, Stopped
 from training_jobs.materials import Materials
@@ -138,6 +139,8 @@ class RunOutlet:
     def finish(self) -> None:
         """The run is complete: wait for what is still on its way."""
         if self._journal is not None and self._answers is not None:
+            # The answers need a model of their own.
+            release_memory()
             said = [self._journal.status.message, self._answers.finish()]
             self._journal.finish(RunPhase.SUCCEEDED, "; ".join(text for text in said if text))
 
