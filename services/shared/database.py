@@ -212,7 +212,20 @@ def _open_sqlite(url: URL) -> AsyncEngine:
 def _open_postgresql(url: URL, service: str) -> AsyncEngine:
     # Each service has a schema of its own, so several may share one database.
     options = {"options": f"-csearch_path={service}", "connect_timeout": 10}
-    return create_async_engine(url, connect_args=options, pool_pre_ping=True, pool_size=10, pool_recycle=1800)
+    engine = create_async_engine(url, connect_args=options, pool_pre_ping=True, pool_size=10, pool_recycle=1800)
+
+    # Before SQLAlchemy's own first questions, whose answers the driver gives as bytes where the encoding is SQL_ASCII.
+    @event.listens_for(engine.sync_engine, "connect", insert=True)
+    def refuse_other_encodings(connection: Any, record: Any) -> None:
+        encoding = connection.driver_connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise FailedPrecondition(
+                f"the database {url.render_as_string()} stores text as {encoding}, and lima's texts need UTF8",
+                remedy="make another: createdb --encoding=UTF8 --locale=C --template=template0 NAME, "
+                "and point LIMA_DATABASE_URL at it",
+            )
+
+    return engine
 
 
 def _escaped(path: Path) -> str:

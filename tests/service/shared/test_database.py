@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -209,6 +210,24 @@ async def test_an_absent_server_is_told_without_the_password(tmp_path: Path) -> 
         await database.migrate()
     assert "hunter2" not in str(failure.value)
     await database.close()
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+async def test_a_database_that_cannot_hold_every_text_is_refused_at_the_door(
+    postgresql_server: str, tmp_path: Path, encoding: str
+) -> None:
+    name = f"in_{encoding.lower()}"
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    url = postgresql_server.replace("/postgres?", f"/{name}?")
+    database = Database.open(Settings(state_dir=tmp_path, database_url=url), "curation")
+    for attempt in (database.migrate, database.ping):
+        with pytest.raises(FailedPrecondition, match=f"stores text as {encoding}") as failure:
+            await attempt()
+        assert "createdb --encoding=UTF8" in failure.value.remedy
+    await database.close()
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name}")
 
 
 def test_a_service_name_that_is_no_name_is_refused(tmp_path: Path) -> None:
