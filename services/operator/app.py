@@ -14,7 +14,7 @@ from services.operator.cluster import Cluster, KindMissing, Manifest
 from services.operator.config import OperatorConfig
 from services.operator.finetunejob import API_VERSION, KIND
 from services.operator.informer import Informer
-from services.operator.lease import RENEW_SECONDS, Lease
+from services.operator.lease import RENEW_SECONDS, Fenced, Lease
 from services.operator.rayjob import JOB_LABEL, RAY_API_VERSION
 from services.operator.reconcile import Reconciler
 from services.operator.workqueue import WorkQueue
@@ -37,7 +37,7 @@ class Operator:
         self.jobs = Informer(cluster, API_VERSION, KIND, self._job_changed)
         self.ray_jobs = Informer(cluster, RAY_API_VERSION, "RayJob", self._ray_job_changed)
         self.lease = Lease(cluster, config.lease_name, holder)
-        self._reconciler = Reconciler(cluster, self.jobs, self.ray_jobs, store, config)
+        self._reconciler = Reconciler(Fenced(cluster, self.lease), self.jobs, self.ray_jobs, store, config)
         self._stop = threading.Event()
         self._busy_since: dict[int, float] = {}
         self._threads = [threading.Thread(target=self._work, name=f"worker-{n}", daemon=True) for n in range(WORKERS)]

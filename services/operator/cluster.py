@@ -26,7 +26,8 @@ _config: Any = config
 _dynamic: Any = dynamic
 _watch: Any = watch.watch
 # Seconds to connect, and between two bytes.
-REQUEST_TIMEOUT = (3.0, 30.0)
+Timeout = tuple[float, float]
+REQUEST_TIMEOUT: Timeout = (3.0, 30.0)
 # The server ends a watch by itself after this.
 WATCH_SECONDS = 300
 # A server sends a bookmark every minute: a connection silent for longer is half-open, and the watch goes on in another.
@@ -60,7 +61,15 @@ def connect() -> client.ApiClient:
     # Whoever asks tries again by itself; a Lease cannot wait for three attempts in a row.
     found.retries = False
     found.keep_alive = True
-    return client.ApiClient(found)
+    return Client(found)
+
+
+class Client(client.ApiClient):
+    """The library's client with a time limit on every request: its own discovery sets none, and would wait for ever."""
+
+    def call_api(self, method: str, url: str, *more: Any, _request_timeout: Any = None, **options: Any) -> Any:
+        options["_request_timeout"] = _request_timeout or REQUEST_TIMEOUT
+        return super().call_api(method, url, *more, **options)
 
 
 class Cluster:
@@ -151,17 +160,17 @@ class Cluster:
             if error.status not in (404, 409):
                 raise
 
-    def create(self, manifest: Manifest) -> Manifest:
-        return self._one(self._dynamic().create, manifest)
+    def create(self, manifest: Manifest, timeout: Timeout = REQUEST_TIMEOUT) -> Manifest:
+        return self._one(self._dynamic().create, manifest, timeout)
 
-    def replace(self, manifest: Manifest) -> Manifest:
+    def replace(self, manifest: Manifest, timeout: Timeout = REQUEST_TIMEOUT) -> Manifest:
         """Write an object that was read before; refused with 409 when somebody wrote it in between."""
-        return self._one(self._dynamic().replace, manifest)
+        return self._one(self._dynamic().replace, manifest, timeout)
 
-    def get(self, api_version: str, kind: str, name: str) -> Manifest | None:
+    def get(self, api_version: str, kind: str, name: str, timeout: Timeout = REQUEST_TIMEOUT) -> Manifest | None:
         try:
             answer = self._dynamic().get(
-                self._kind(api_version, kind), name=name, namespace=self.namespace, _request_timeout=REQUEST_TIMEOUT
+                self._kind(api_version, kind), name=name, namespace=self.namespace, _request_timeout=timeout
             )
         except ApiException as error:
             if error.status == 404:
@@ -170,11 +179,9 @@ class Cluster:
         manifest: Manifest = answer.to_dict()
         return manifest
 
-    def _one(self, call: Callable[..., Any], manifest: Manifest) -> Manifest:
+    def _one(self, call: Callable[..., Any], manifest: Manifest, timeout: Timeout) -> Manifest:
         kind = self._kind(manifest["apiVersion"], manifest["kind"])
-        written: Manifest = call(
-            kind, body=manifest, namespace=self.namespace, _request_timeout=REQUEST_TIMEOUT
-        ).to_dict()
+        written: Manifest = call(kind, body=manifest, namespace=self.namespace, _request_timeout=timeout).to_dict()
         return written
 
     @contextmanager
@@ -194,6 +201,10 @@ class Cluster:
     def _kind(self, api_version: str, kind: str) -> Any:
         """The discovered resource; discovery is asked once per kind that exists."""
         key = (api_version, kind)
+        # What is known waits for nobody's discovery: the Lease is renewed while an informer looks for a missing kind.
+        known = self._kinds.get(key)
+        if known is not None:
+            return known
         with self._discovery:
             if key not in self._kinds:
                 try:
@@ -203,6 +214,8 @@ class Cluster:
             return self._kinds[key]
 
     def _dynamic(self) -> Any:
+        if self._client is not None:
+            return self._client
         # Made at the first request, because it asks the server for its version; a pod must start without one.
         with self._discovery:
             if self._client is not None:

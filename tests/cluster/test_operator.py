@@ -153,12 +153,12 @@ def test_deleting_a_job_deletes_all_of_it(control_plane: ControlPlane, operator:
     eventually(lambda: get(control_plane, "rayjob", child) is None)
 
 
-def test_of_two_operators_one_acts_and_the_other_takes_over(
+def test_of_two_operators_one_acts_and_whoever_lost_the_lease_ends_and_goes_on_anew(
     control_plane: ControlPlane, operator: Start, object_store: ObjectStore
 ) -> None:
     first = operator()
     eventually(lambda: holder(control_plane) == "operator-0")
-    operator()
+    second = operator()
     child = create(control_plane, "both")
     ray_says(control_plane, child, "Running", "RUNNING")
     phase_is(control_plane, "both", "Running")
@@ -168,6 +168,11 @@ def test_of_two_operators_one_acts_and_the_other_takes_over(
     eventually(lambda: holder(control_plane) == "operator-1")
     first.send_signal(signal.SIGCONT)
     assert first.wait(timeout=PATIENCE_SECONDS) == 1, "it finds the Lease taken and ends"
+    # As the kubelet does with a container that ended, whatever became of the other one since.
+    operator()
+    second.terminate()
+    assert second.wait(timeout=PATIENCE_SECONDS) == 0
+    eventually(lambda: holder(control_plane) == "operator-2")
     walk_to_success(control_plane, object_store, "both", child)
     assert (get(control_plane, "rayjob", child) or {})["metadata"]["uid"] == before
 

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from services.operator import app, informer
 from services.operator.app import Operator
-from services.operator.cluster import Cluster
+from services.operator.cluster import Client, Cluster
 from services.shared.objects import ObjectStore
 from tests.unit.operator.fake_kubernetes import FakeKubernetes, serving
 from tests.unit.operator.jobs import config, put_inputs
@@ -41,7 +41,7 @@ def cluster(url: str) -> Cluster:
 def connect(url: str) -> Cluster:
     settings = client.Configuration(host=url)
     settings.retries = False
-    return Cluster(client.ApiClient(settings), "lima")
+    return Cluster(Client(settings), "lima")
 
 
 @pytest.fixture
