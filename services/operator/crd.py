@@ -19,6 +19,8 @@ from services.operator.finetunejob import (
     GROUP,
     KIND,
     MAX_NAME,
+    NAME_PATTERN,
+    NAME_RULE,
     SECTIONS,
     VERSION,
     FineTuneJobSpec,
@@ -104,8 +106,8 @@ def definition() -> Schema:
         },
         "x-kubernetes-validations": [
             {
-                "rule": f"size(self.metadata.name) <= {MAX_NAME} && !self.metadata.name.contains('.')",
-                "message": f"metadata.name must be a DNS label of at most {MAX_NAME} characters",
+                "rule": f"size(self.metadata.name) <= {MAX_NAME} && self.metadata.name.matches('{NAME_PATTERN}')",
+                "message": f"metadata.name {NAME_RULE}",
             }
         ],
     }

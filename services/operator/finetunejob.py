@@ -23,6 +23,9 @@ API_VERSION = f"{GROUP}/{VERSION}"
 # KubeRay refuses RayJob names over 47 characters; ours end with "-" and a hash.
 HASH_LENGTH = 8
 MAX_NAME = 47 - 1 - HASH_LENGTH
+# KubeRay names Services after a RayJob, and a Service's name begins with a letter.
+NAME_PATTERN = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+NAME_RULE = f"must be at most {MAX_NAME} lower-case letters, digits and dashes that begin with a letter"
 # Sections handed to the training run as they are; an absent one takes the preset's and the paper's numbers.
 SECTIONS = ("recipe", "compute", "checkpoints", "evaluation")
 

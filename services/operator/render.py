@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import yaml
 
 from services.operator.config import load_config
-from services.operator.finetunejob import API_VERSION, KIND, MAX_NAME, parse_job
+from services.operator.finetunejob import API_VERSION, KIND, MAX_NAME, NAME_PATTERN, NAME_RULE, parse_job
 from services.operator.rayjob import ray_job
 from services.shared.errors import InvalidInput, LimaError
 
@@ -40,8 +41,8 @@ def read_manifest(text: str) -> dict[str, Any]:
         raise InvalidInput("standard input", str(manifest)[:80], f"must be one {API_VERSION} {KIND}")
     metadata = manifest.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or "." in name:
-        raise InvalidInput("metadata.name", name, f"must be a DNS label of at most {MAX_NAME} characters")
+    if not isinstance(name, str) or len(name) > MAX_NAME or not re.fullmatch(NAME_PATTERN, name):
+        raise InvalidInput("metadata.name", name, NAME_RULE)
     return manifest
 
 

@@ -16,6 +16,8 @@ Manifest = dict[str, Any]
 Rule = Callable[[Manifest], Iterator[str]]
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+# Of RFC 1035: unlike other names it begins with a letter.
+SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 QUANTITY = re.compile(r"([+-]?[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]+)")
@@ -81,7 +83,8 @@ def containers(manifest: Manifest) -> Iterator[tuple[str, Manifest, Manifest]]:
 def _names(manifest: Manifest) -> Iterator[str]:
     name = str(at(manifest, "metadata.name"))
     # RBAC names may hold colons; everything we write is a DNS subdomain, and Services are labels.
-    if not NAME.fullmatch(name) or len(name) > (63 if manifest.get("kind") == "Service" else 253):
+    form, length = (SERVICE_NAME, 63) if manifest.get("kind") == "Service" else (NAME, 253)
+    if not form.fullmatch(name) or len(name) > length:
         yield f"metadata.name: {name!r} is not a DNS name"
     for place in ("labels", "annotations"):
         for key, value in (at(manifest, f"metadata.{place}") or {}).items():
@@ -221,6 +224,9 @@ def _cidrs(manifest: Manifest) -> Iterator[str]:
 def _ray(manifest: Manifest) -> Iterator[str]:
     """What KubeRay's CRDs take and its operator refuses, or worse, forgets."""
     spec = manifest.get("spec") or {}
+    name = str(at(manifest, "metadata.name"))
+    if manifest.get("kind") in ("RayJob", "RayService") and (len(name) > 47 or not re.fullmatch(SERVICE_NAME, name)):
+        yield f"metadata.name: {name!r} leaves no room for the Services that KubeRay names after it"
     if manifest.get("kind") != "RayJob":
         return
     if not spec.get("entrypoint") and spec.get("submissionMode") != "InteractiveMode":

@@ -16,7 +16,7 @@ from tests.chart.render import (
     values_of,
 )
 from tests.chart.rules import at, violations
-from tests.chart.schemas import MINORS, problems
+from tests.chart.schemas import MINORS, load_all, problems
 from tests.chart.tools import ROOT
 
 
@@ -73,6 +73,24 @@ def test_notes_give_three_commands_to_copy_and_say_that_kuberay_is_missing() -> 
         "  kubectl -n default apply -f k8s/samples/",
     ):
         assert command in notes
+
+
+@pytest.mark.parametrize("version", HELMS)
+def test_the_longest_release_name_makes_names_that_kubernetes_and_kuberay_take(version: str) -> None:
+    capability = ["--api-versions", "ray.io/v1"]
+    done = helm(version, "template", "l" * 52 + "g", str(CHART), *capability, *values_of("prod"))
+    assert done.returncode == 0, done.stderr
+    manifests = load_all(done.stdout)
+    assert [line for manifest in manifests for line in violations(manifest)] == []
+    assert max(len(m["metadata"]["name"]) for m in manifests if m["kind"] != "CustomResourceDefinition") <= 63
+
+
+@pytest.mark.parametrize("release", ["7b", "lima.lab"])
+def test_a_release_name_that_no_service_can_begin_with_is_refused(release: str) -> None:
+    done = helm("helm4", "template", release, str(CHART))
+    assert done.returncode != 0
+    assert "set fullnameOverride" in done.stderr
+    assert helm("helm4", "template", release, str(CHART), "--set", "fullnameOverride=lab").returncode == 0
 
 
 def test_no_replicas_beside_an_autoscaler() -> None:

@@ -77,6 +77,7 @@ def test_the_renderer_prints_it_from_a_file(tmp_path: Path) -> None:
         ("{", "must be YAML or JSON"),
         ("[]", "must be one lima.dev/v1alpha1 FineTuneJob"),
         ("{apiVersion: lima.dev/v1alpha1, kind: FineTuneJob, metadata: {name: a.b}}", "metadata.name"),
+        ("{apiVersion: lima.dev/v1alpha1, kind: FineTuneJob, metadata: {name: 7b}}", "begin with a letter"),
         ("{apiVersion: lima.dev/v1alpha1, kind: FineTuneJob, metadata: {name: a}, spec: {}}", "spec.baseModel"),
     ],
 )

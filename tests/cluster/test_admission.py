@@ -49,8 +49,9 @@ def test_what_types_cannot_say_is_refused_by_a_rule(
         (manifest(baseModel="s3://elsewhere/x"), "spec.baseModel"),
         (manifest(dataset={"name": "lima", "digest": "latest"}), "spec.dataset.digest"),
         (manifest(retries=-1), "spec.retries"),
-        (manifest("n" * 39), "metadata.name must be a DNS label"),
-        (manifest("a.b"), "metadata.name must be a DNS label"),
+        (manifest("n" * 39), "metadata.name must be at most 38"),
+        (manifest("a.b"), "metadata.name must be at most 38"),
+        (manifest("7b"), "begin with a letter"),
     ],
 )
 def test_what_the_schema_says_is_kept(control_plane: ControlPlane, job: dict[str, Any], told: str) -> None:

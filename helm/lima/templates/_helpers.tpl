@@ -1,12 +1,15 @@
-{{/* Names and labels. */}}
+{{/*
+Names and labels. What KubeRay names after a RayService leaves 47 characters for `NAME-replicas`; and a Service's name
+begins with a letter and holds no dot.
+*/}}
 {{- define "lima.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if contains $name .Release.Name -}}{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
-{{- else -}}{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}{{- end -}}
+{{- $whole := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- $chosen := default $whole .Values.fullnameOverride | trunc 38 | trimSuffix "-" -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" $chosen) -}}
+{{- fail (printf "the name %q cannot begin the names of Services: they are lower-case letters, digits and dashes that begin with a letter. Choose another release name, or set fullnameOverride" $chosen) -}}
 {{- end -}}
+{{- $chosen -}}
 {{- end -}}
 
 {{/* lima.name (root, component) */}}

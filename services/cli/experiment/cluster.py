@@ -104,6 +104,8 @@ def job_manifest(run: Run, spec: Any, store: ObjectStore) -> dict[str, Any]:
     sections = {"compute": {key: value for key, value in run.compute.items() if key != "engine"}}
     sections = {name: camel_keys(sections.get(name, getattr(run, name))) for name in SECTIONS}
     label, _, inputs = spec.run.rpartition("-")
+    # KubeRay makes Services by this name, which begin with a letter.
+    label = label if label[:1].isalpha() else f"run-{label}"
     return {
         "apiVersion": API_VERSION,
         "kind": "FineTuneJob",

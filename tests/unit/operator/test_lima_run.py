@@ -97,6 +97,11 @@ def test_a_long_name_leaves_room_for_the_operators_hash(object_store: ObjectStor
     assert name.endswith("-0a1b2c3d")
 
 
+def test_a_name_that_begins_with_a_digit_becomes_one_that_kuberay_takes(object_store: ObjectStore) -> None:
+    spec = spec_of(RUN, object_store, name="7b-0a1b2c3d")
+    assert job_manifest(RUN, spec, object_store)["metadata"]["name"] == "run-7b-0a1b2c3d"
+
+
 def test_what_a_job_cannot_say_is_refused(object_store: ObjectStore) -> None:
     run = RUN.model_copy(update={"tracking": {"mlflow": "x"}})
     with pytest.raises(InvalidInput, match="tracking"):
