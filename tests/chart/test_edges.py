@@ -3,45 +3,74 @@
 from __future__ import annotations
 
 import ast
+import functools
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
 
 from tests.chart.render import VARIANTS, of_kind, rendered, template
-from tests.chart.rules import Manifest, at, pod_specs
+from tests.chart.rules import Manifest, at, containers, pod_specs
 from tests.chart.schemas import load_all
 from tests.chart.tools import ROOT
 
 SERVICES = ("curation", "inference", "judging", "console", "operator")
-# What in the source of a service means that it dials something.
-DIALS = {
+# Every component that runs our code, and the module that its pod starts.
+ENTRY = {
+    **{service: f"services.{service}.__main__" for service in SERVICES},
+    **{f"migrate-{service}": "services.shared.migrate" for service in SERVICES if service != "operator"},
+    "bucket": "services.shared.bucket",
+    "ray-serving": "services.inference.replica.app",
+    "ray-training": "training_jobs.__main__",
+}
+# What in the source means that it dials something: settings that are read, and what is opened.
+ADDRESSES = {
     "curation_address": "curation",
     "inference_address": "inference",
     "judging_address": "judging",
     "replica_url": "ray-serving",
 }
+OPENED = {("ObjectStore", "from_settings"): "store", ("Database", "open"): "database"}
 COMPONENT = "app.kubernetes.io/component"
 # One component or place dials another on a port.
 Edge = tuple[str, str, int]
 
 
-def dialled(service: str) -> set[str]:
-    """Whom a service's source dials: which settings it reads, what it opens. Replicas are pods of their own."""
-    found = set()
-    for file in (ROOT / "services" / service).rglob("*.py"):
-        if "replica" in file.relative_to(ROOT).parts:
+def dialled(entry: str) -> set[str]:
+    """Whom a program dials, by the source of every module of ours that its entry point reaches."""
+    nodes = [node for tree in reached(entry) for node in ast.walk(tree)]
+    named = [node for node in nodes if isinstance(node, ast.Attribute)]
+    found = {ADDRESSES[node.attr] for node in named if node.attr in ADDRESSES}
+    owned = {(node.value.id, node.attr) for node in named if isinstance(node.value, ast.Name)}
+    found |= {place for call, place in OPENED.items() if call in owned}
+    modules = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    return found | {"outside" for module in modules if module.partition(".")[0] == "kubernetes"}
+
+
+@functools.cache
+def reached(entry: str) -> tuple[ast.Module, ...]:
+    seen: dict[str, ast.Module] = {}
+    wanted = [entry]
+    while wanted:
+        module = wanted.pop()
+        path = ROOT / module.replace(".", "/")
+        file = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
+        if module in seen or module.partition(".")[0] not in ("services", "training_jobs") or not file.exists():
             continue
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Attribute) and node.attr in DIALS:
-                found.add(DIALS[node.attr])
-            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                found |= {("ObjectStore", "from_settings"): {"store"}, ("Database", "open"): {"database"}}.get(
-                    (node.value.id, node.attr), set()
-                )
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "kubernetes":
-                found.add("outside")
-    return found
+        seen[module] = ast.parse(file.read_text())
+        wanted += imported(seen[module])
+    return tuple(seen.values())
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Modules that a source names, within functions too; a name taken from a package may be a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
 
 
 def component(selector: Any) -> str:
@@ -71,13 +100,27 @@ def edges(variant: str, direction: str) -> set[Edge]:
     return found
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("component", sorted(ENTRY))
 @pytest.mark.parametrize("variant", ["default", "prod"])
-def test_a_service_may_reach_what_its_code_dials_and_nothing_else(variant: str, service: str) -> None:
-    allowed = {target for source, target, _ in edges(variant, "Egress") if source == service}
+def test_a_component_may_reach_what_its_code_dials_and_nothing_else(variant: str, component: str) -> None:
+    # Ray's pods reach one another as well, on ports that Ray chooses.
+    allowed = {target for source, target, _ in edges(variant, "Egress") if source == component != target}
     external = {"store", "database"} if variant == "prod" else set()
-    wanted = {"outside" if target in external else target for target in dialled(service)}
+    wanted = {"outside" if target in external else target for target in dialled(ENTRY[component])}
     assert allowed == wanted
+    assert wanted, "a program that dials nobody is not one of ours"
+
+
+def test_every_pod_that_may_dial_is_one_whose_code_was_read() -> None:
+    sources = {source for source, _, _ in edges("default", "Egress")} - {"any"}
+    assert sources == {*ENTRY, "verify"}
+
+
+def test_the_check_reaches_what_its_arguments_name_and_nothing_else() -> None:
+    (pod,) = [m for m in of_kind(rendered("default"), "Pod") if m["metadata"]["name"] == "lima-verify"]
+    ((_, container, _),) = containers(pod)
+    named = {(host, int(port)) for host, port in re.findall(r"lima-([a-z]+):(\d+)", " ".join(container["args"]))}
+    assert {(target, port) for source, target, port in edges("default", "Egress") if source == "verify"} == named
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
