@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -50,13 +51,30 @@ def build_command(engine: str, role: str, image: str, base: str | None) -> list[
 
 
 def push(engine: str, image: str) -> str:
-    """Push an image; returns the digest that the registry gave it."""
-    subprocess.run([engine, "push", image], cwd=ROOT, check=True)
-    inspect = [engine, "inspect", "--format", "{{index .RepoDigests 0}}", image]
-    if engine == "buildah":
-        inspect = [engine, "inspect", "--type", "image", "--format", "{{.FromImageDigest}}", image]
-    told = subprocess.run(inspect, check=True, capture_output=True, text=True).stdout.strip()
-    return told.rpartition("@")[2]
+    """Push an image; returns the digest that the registry gave it.
+
+    Layers are compressed on the way there, so that the image has another digest here: the push itself must tell.
+    """
+    if engine != "docker":
+        with tempfile.NamedTemporaryFile("r") as told:
+            run([engine, "push", "--digestfile", told.name, image])
+            return told.read().strip()
+    run([engine, "push", image])
+    inspect = [engine, "inspect", "--format", '{{join .RepoDigests "\\n"}}', image]
+    digests = subprocess.run(inspect, check=True, capture_output=True, text=True).stdout.split()
+    # An image that was pushed to several registries has a line for each.
+    return next(line for line in digests if line.startswith(f"{repository(image)}@")).rpartition("@")[2]
+
+
+def repository(image: str) -> str:
+    return image.rpartition(":")[0]
+
+
+def run(command: list[str]) -> None:
+    """Run an engine, or end with its own words and what was asked of it."""
+    done = subprocess.run(command, cwd=ROOT)
+    if done.returncode:
+        sys.exit(f"error: {' '.join(command[:2])} ended with {done.returncode}: see above what it says")
 
 
 def engine_of_this_machine(wanted: str | None) -> str:
@@ -78,7 +96,9 @@ def main() -> int:
     options = parser.parse_args()
     unknown = set(options.roles) - set(ROLES)
     if unknown:
-        parser.error(f"no such role: {', '.join(sorted(unknown))}")
+        parser.error(f"no such role: {', '.join(sorted(unknown))}; there are {', '.join(ROLES)}")
+    if options.skaffold and (len(options.roles) != 1 or not os.environ.get("IMAGE")):
+        parser.error("--skaffold takes one ROLE, and its image's name from IMAGE, which Skaffold sets")
     engine = options.engine or "docker" if options.dry_run else engine_of_this_machine(options.engine)
     registry = f"{options.push.rstrip('/')}/" if options.push else "lima/"
     digests = {}
@@ -88,9 +108,9 @@ def main() -> int:
         print("+", *command, file=sys.stderr)
         if options.dry_run:
             continue
-        subprocess.run(command, cwd=ROOT, check=True)
+        run(command)
         if options.push or (options.skaffold and os.environ.get("PUSH_IMAGE") == "true"):
-            digests[role] = {"repository": image.rpartition(":")[0], "digest": push(engine, image)}
+            digests[role] = {"repository": repository(image), "digest": push(engine, image)}
     if options.push and digests:
         # JSON is YAML.
         DIGESTS.write_text(json.dumps({"images": digests}, indent=2) + "\n")

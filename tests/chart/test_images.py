@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.chart.tools import ROOT
 
@@ -92,6 +96,9 @@ def test_a_service_starts_from_its_own_locked_set(role: str, tmp_path: Path, uv:
     names = packages(tmp_path, uv)
     assert not HEAVY & names
     start(tmp_path, ENTRY.get(role, f"services.{role}.__main__"))
+    if role not in ("cli", "operator"):
+        # Its init container and its migration job run the same image, and the bucket's job that of curation.
+        start(tmp_path, "services.shared.migrate, services.shared.bucket")
     print(f"{role}: {mebibytes(tmp_path)} MiB in {len(names)} packages")
     assert mebibytes(tmp_path) <= LARGEST_MIB[role]
 
@@ -151,3 +158,71 @@ def test_the_build_script_refuses_a_role_that_is_none() -> None:
     done = subprocess.run([sys.executable, ROOT / "images/build.py", "judge"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "no such role: judge" in done.stderr
+    assert "curation" in done.stderr, "and says which there are"
+
+
+@pytest.mark.parametrize(("roles", "image"), [(["curation"], ""), (["curation", "ray"], "registry/x:1"), ([], "x:1")])
+def test_skaffolds_build_command_refuses_what_is_not_one_named_image(roles: list[str], image: str) -> None:
+    command = [sys.executable, ROOT / "images/build.py", "--skaffold", "--engine", "docker", "--dry-run", *roles]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "IMAGE": image})
+    assert done.returncode == 2
+    assert "--skaffold takes one ROLE" in done.stderr
+
+
+# What the two kinds of engine answer to the commands of a push; a FAKE of them, which writes down how it was called.
+ENGINE = """#!{python}
+import pathlib, sys
+with open({calls!r}, "a") as calls:
+    print(*sys.argv[1:], file=calls)
+if sys.argv[1] == {broken!r}:
+    sys.exit("no space left on device")
+if "--digestfile" in sys.argv:
+    pathlib.Path(sys.argv[sys.argv.index("--digestfile") + 1]).write_text("sha256:pushed")
+if sys.argv[1] == "inspect":
+    print("elsewhere/judging@sha256:older")
+    print("registry.example.com/lima/judging@sha256:pushed")
+"""
+
+
+def pushed(engine: str, folder: Path, monkeypatch: pytest.MonkeyPatch, broken: str = "") -> tuple[str, dict[str, Any]]:
+    """The exit message of a build and a push by a fake engine, and the values file that it wrote."""
+    (folder / "bin").mkdir()
+    program = folder / "bin" / engine
+    program.write_text(ENGINE.format(python=sys.executable, calls=str(folder / "calls"), broken=broken))
+    program.chmod(0o755)
+    specification = importlib.util.spec_from_file_location("build", ROOT / "images/build.py")
+    assert specification
+    assert specification.loader
+    build = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(build)
+    monkeypatch.setattr(build, "DIGESTS", folder / "image-digests.yaml")
+    monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr(
+        sys, "argv", ["build.py", "judging", "--engine", engine, "--push", "registry.example.com/lima/"]
+    )
+    message = ""
+    try:
+        build.main()
+    except SystemExit as ended:
+        message = str(ended)
+    written = build.DIGESTS.read_text() if build.DIGESTS.exists() else "{}"
+    return message, yaml.safe_load(written)
+
+
+@pytest.mark.parametrize("engine", ["docker", "buildah", "podman"])
+def test_a_push_writes_the_digest_that_the_registry_gave(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message, values = pushed(engine, tmp_path, monkeypatch)
+    assert message == ""
+    image = {"repository": "registry.example.com/lima/judging", "digest": "sha256:pushed"}
+    assert values == {"images": {"judging": image}}
+
+
+@pytest.mark.parametrize("broken", ["build", "push"])
+def test_an_engine_that_fails_is_told_and_leaves_no_digests(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message, values = pushed("podman", tmp_path, monkeypatch, broken)
+    assert f"podman {broken} ended with 1" in message
+    assert values == {}

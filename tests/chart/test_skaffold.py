@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jsonschema
+import pytest
 import yaml
 
 from tests.chart.render import CHART, of_kind, rendered, template, values_of
@@ -39,7 +40,49 @@ def test_its_version_is_the_schemas() -> None:
 
 
 def test_every_profile_is_there() -> None:
-    assert {profile["name"] for profile in config()["profiles"]} >= {"dev", "gpu", "debug", "ci", "no-docker"}
+    assert {profile["name"] for profile in config()["profiles"]} == set(PROFILES)
+
+
+PROFILES = ("dev", "gpu", "debug", "ci", "no-docker")
+
+
+def activated(name: str) -> dict[str, Any]:
+    """The configuration with one profile, as Skaffold makes it: its build in place of ours, then its patches."""
+    (profile,) = [profile for profile in config()["profiles"] if profile["name"] == name]
+    made = {key: value for key, value in config().items() if key != "profiles"}
+    made |= {key: value for key, value in profile.items() if key not in ("name", "activation", "patches")}
+    for patch in profile.get("patches", []):
+        *parents, last = patch["path"].strip("/").split("/")
+        node: Any = made
+        for part in parents:
+            node = node[int(part) if isinstance(node, list) else part]
+        assert (last in node) == (patch["op"] != "add"), f"{name}: {patch['op']} {patch['path']}"
+        if patch["op"] == "remove":
+            del node[last]
+        else:
+            node[last] = patch["value"]
+    return made
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_what_a_profile_makes_of_it_is_right_too(name: str) -> None:
+    made = activated(name)
+    assert [line for error in skaffold_validator().iter_errors(made) for line in told(error)] == []
+    assert {artifact["image"] for artifact in made["build"]["artifacts"]} == {
+        artifact["image"] for artifact in config()["build"]["artifacts"]
+    }
+    (release,) = made["deploy"]["helm"]["releases"]
+    files = [flag for file in release["valuesFiles"] for flag in ("--values", str(ROOT / file))]
+    settings = [f"--set={key}={str(value).lower()}" for key, value in release.get("setValues", {}).items()]
+    done = template("helm4", *files, *settings)
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_docker_every_image_has_a_command_and_code_is_synchronised_as_well() -> None:
+    for ours, theirs in zip(config()["build"]["artifacts"], activated("no-docker")["build"]["artifacts"], strict=True):
+        role = ours["image"].removeprefix("lima/")
+        assert theirs["custom"]["buildCommand"] == f"python images/build.py --skaffold {role}"
+        assert theirs.get("sync") == ours.get("sync")
 
 
 def test_every_file_that_it_names_exists() -> None:

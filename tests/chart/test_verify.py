@@ -58,15 +58,27 @@ sources:
 """
 
 
-def test_the_batch_jobs_own_command_reaches_curation(curation: str, tmp_path: Path) -> None:
-    """The CronJob's arguments and variables, as they stand, but for the addresses of this machine."""
-    (cron,) = load_all((ROOT / "k8s/batch/curate.yaml").read_text())
+def run_batch(file: str, spec: Path, address: str) -> subprocess.CompletedProcess[str]:
+    """A CronJob's arguments and variables, as they stand, but for the places of this machine."""
+    (cron,) = load_all((ROOT / "k8s/batch" / file).read_text())
     ((_, container, _),) = containers(cron)
-    (tmp_path / "spec.yaml").write_text(SPEC)
-    here = {"/spec": str(tmp_path), "/var/lib/lima": str(tmp_path), "lima-curation-headless:50051": curation}
-    variables = {v["name"]: here.get(v.get("value"), TOKEN) for v in container["env"]}
-    arguments = [argument.replace("/spec/", f"{tmp_path}/") for argument in container["args"]]
+    given = {v["name"]: v.get("value", TOKEN) for v in container["env"]}
+    here = {"LIMA_STATE_DIR": str(spec.parent), **{name: address for name in given if name.endswith("_ADDRESS")}}
+    arguments = [argument.replace("/spec/spec.yaml", str(spec)) for argument in container["args"]]
     command = [sys.executable, "-m", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **variables})
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **given, **here})
+
+
+def test_the_batch_job_that_curates_reaches_curation(curation: str, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(SPEC)
+    done = run_batch("curate.yaml", spec, curation)
     assert done.returncode == 3, done.stderr
     assert "not-in-the-store" in done.stderr, "curation looked for the corpus"
+
+
+def test_the_batch_job_that_judges_asks_judging(tmp_path: Path) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    done = run_batch("judge.yaml", tmp_path / "spec.yaml", nobody)
+    assert done.returncode == 4, done.stderr
+    assert nobody in done.stderr, "its command line was taken, and judging was dialled"
