@@ -24,7 +24,7 @@ from tests.chart.render import CHART, HELMS, VARIANTS, helm, rendered, values_of
 from tests.chart.rules import pod_specs
 from tests.chart.test_samples import operator_config
 from tests.chart.tools import ROOT
-from tests.cluster.conftest import NAMESPACE, established, eventually, get
+from tests.cluster.conftest import NAMESPACE, established, eventually, get, install_kuberay
 from tests.cluster.control_plane import ControlPlane
 from tests.unit.operator.jobs import job
 
@@ -130,6 +130,25 @@ def test_an_upgrade_leaves_an_autoscalers_replicas_alone(control_plane: ControlP
     more = ("--set", "logging.level=debug")
     must(control_plane, version, "upgrade", "lima", str(CHART), *values_of("kind"), *scaled, *more)
     assert replicas(control_plane, "lima-inference") == 5
+
+
+@pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize("version", HELMS)
+def test_without_kuberay_the_chart_installs_says_so_and_an_upgrade_adds_the_replicas(
+    control_plane: ControlPlane, version: str
+) -> None:
+    kinds = ("rayjobs", "rayservices", "rayclusters")
+    control_plane.must("delete", "crd", *(f"{kind}.ray.io" for kind in kinds), "--wait=true")
+    try:
+        told = must(control_plane, version, "install", "lima", str(CHART), *values_of("kind"))
+        assert "this cluster has no KubeRay" in told
+        assert "helm install kuberay-operator" in told
+    finally:
+        for kind in kinds:
+            install_kuberay(control_plane, kind)
+    told = must(control_plane, version, "upgrade", "lima", str(CHART), *values_of("kind"))
+    assert "no KubeRay" not in told
+    assert get(control_plane, "rayservice", "lima-replicas")
 
 
 def queue_of(plane: ControlPlane) -> Any:
