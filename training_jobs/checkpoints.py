@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 from transformers import GenerationConfig
 
 from services.shared.errors import DataCorrupt
+from training_jobs.base_model import load_tokenizer
 from training_jobs.engines.base import Engine
 from training_jobs.model import Trainee
-from training_jobs.tokens import check_stop_token, load_tokenizer
+from training_jobs.tokens import check_stop_token
 
 # Also what saving a state needs in memory beside the training itself.
 SHARD_BYTES = 512 << 20

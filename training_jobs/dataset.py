@@ -54,8 +54,12 @@ def read_examples(path: Path) -> Iterator[Example]:
                 yield Example.model_validate_json(line)
             except ValidationError as error:
                 first = error.errors()[0]
-                where = ".".join(map(str, first["loc"]))
-                raise InvalidInput(f"{path.name}:{number}:{where}", first["input"], first["msg"]) from None
+                where = ":".join(
+                    [f"{path.name}:{number}", *([".".join(map(str, first["loc"]))] if first["loc"] else [])]
+                )
+                raise InvalidInput(
+                    where, first["input"], first["msg"], "mend that line: each is one example in JSON"
+                ) from None
 
 
 class Encoder:
@@ -72,10 +76,18 @@ class Encoder:
         for index, turn in enumerate(example.messages):
             if token in turn.content:
                 raise InvalidInput(
-                    f"{example.id}.messages[{index}].content", token, "must not contain the end-of-turn token"
+                    f"{example.id}.messages[{index}].content",
+                    token,
+                    "must not contain the end-of-turn token",
+                    "leave it out, or choose another recipe.end_of_turn.token",
                 )
         if not any(turn.role == "assistant" for turn in example.messages):
-            raise InvalidInput(f"{example.id}.messages", "no assistant turn", "must hold at least one assistant turn")
+            raise InvalidInput(
+                f"{example.id}.messages",
+                "no assistant turn",
+                "must hold at least one assistant turn",
+                "give the example a response, or leave it out",
+            )
         text = self._tokenizer.apply_chat_template([turn.model_dump() for turn in example.messages], tokenize=False)
         tokens = numpy.asarray(self._tokenizer(text, add_special_tokens=False)["input_ids"], dtype=numpy.int32)
         is_target = self._targets(example, tokens)
@@ -135,14 +147,18 @@ class Corpus:
 def encode_split(path: Path, encoder: Encoder, *, limit: int | None = None, optional: bool = False) -> Corpus:
     """Tokenise a JSONL split; with `optional`, examples without a response are passed over.
 
-    Raises InvalidInput for an empty split that is not optional.
+    Raises InvalidInput for a split that is empty or absent and not optional.
     """
+    if not optional and not path.is_file():
+        raise InvalidInput(
+            "dataset", str(path.parent), f"must hold {path.name}", "name the folder of a dataset, or build it again"
+        )
     sequences = []
     seen: set[str] = set()
     if path.is_file():
         for example in read_examples(path):
             if example.id in seen:
-                raise InvalidInput(f"{path.name}.id", example.id, "must be unique in its split")
+                raise InvalidInput(f"{path.name}.id", example.id, "must be unique in its split", "rename or drop one")
             seen.add(example.id)
             if optional and example.messages[-1].role != "assistant":
                 continue

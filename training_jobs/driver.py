@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from services.shared.errors import Cancelled, FailedPrecondition, LimaError, Unavailable
+from services.shared.errors import Cancelled, FailedPrecondition, InvalidInput, LimaError, Unavailable
 from services.shared.records import RunPhase, RunStatus
 from services.shared.settings import Settings
 from training_jobs.host import keep_memory, worker_environment
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from training_jobs.engines.base import Engine
     from training_jobs.model import Trainee
 
+# Between two looks at whether the cluster has room for more workers of an elastic run. Each change begins again from
+# the newest full state.
+RESIZE_SECONDS = 60.0
 _log = structlog.get_logger()
 
 
@@ -32,13 +35,19 @@ def run(spec: TrainingSpec, settings: Settings) -> RunStatus:
     Raises:
         FailedPrecondition: the name belongs to another run, or training cannot go on.
         Conflict: another live process computes this run.
+        InvalidInput: nothing can be written where the run should leave its results.
         Cancelled: somebody asked the run to stop; its state is saved.
         LimaError: what else a person must mend; it is in the run's status too.
     """
     if not spec.compute.gpus_per_worker:
         keep_memory()
     folder = RunFolder.open(spec.run, spec.output, settings)
-    folder.claim(spec)
+    try:
+        folder.claim(spec)
+    except OSError as error:
+        raise InvalidInput(
+            "output", spec.output, f"cannot be written to: {error}", "name a folder with room, or an s3:// URI"
+        ) from error
     if folder.is_complete():
         return _status(folder)
     with folder.lease():
@@ -49,8 +58,10 @@ def run(spec: TrainingSpec, settings: Settings) -> RunStatus:
             folder.write_status(blank.model_copy(update={"phase": RunPhase.PENDING, "message": ""}))
         try:
             (_run_bare if spec.compute.engine == "bare" else _run_on_ray)(spec, settings, folder)
-        except LimaError as error:
-            _record_failure(folder, error)
+        except Exception as error:
+            # What nobody foresaw is told too: a run that has ended must not look as if it were waiting.
+            unforeseen = FailedPrecondition(f"{type(error).__name__}: {error}")
+            _record_failure(folder, error if isinstance(error, LimaError) else unforeseen)
             raise
     status = _status(folder)
     if status.phase is not RunPhase.SUCCEEDED:
@@ -228,13 +239,14 @@ def _trainer(spec: TrainingSpec, settings: Settings) -> Any:
         workers = (compute.min_workers, compute.workers)
     on_gpu = compute.gpus_per_worker > 0
     resources = {"CPU": compute.cpus_per_worker, **({"GPU": float(compute.gpus_per_worker)} if on_gpu else {})}
-    # Typed as of Ray Train's first version, which has no such setting.
+    # Typed as of Ray Train's first version, which has no such settings.
+    elasticity: dict[str, Any] = {"elastic_resize_monitor_interval_s": RESIZE_SECONDS}
     settled: dict[str, Any] = {"worker_runtime_env": {"env_vars": {} if on_gpu else worker_environment()}}
     return TorchTrainer(
         ray_worker,
         train_loop_config={"spec": spec, "settings": settings},
         torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=on_gpu, resources_per_worker=resources),
+        scaling_config=ScalingConfig(num_workers=workers, use_gpu=on_gpu, resources_per_worker=resources, **elasticity),
         run_config=RunConfig(
             name=spec.run,
             storage_path=str(settings.state_dir.absolute() / "training" / "ray"),

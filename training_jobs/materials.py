@@ -13,10 +13,11 @@ from pathlib import Path
 from services.shared.digest import digest_json
 from services.shared.records import Example
 from services.shared.settings import Settings
+from training_jobs.base_model import load_tokenizer
 from training_jobs.dataset import Corpus, Encoder, encode_split, read_examples
 from training_jobs.spec import TrainingSpec
 from training_jobs.storage import FolderStorage, fetch_folder, locate
-from training_jobs.tokens import load_tokenizer, prepare_base
+from training_jobs.tokens import prepare_base
 
 
 @dataclass(frozen=True)

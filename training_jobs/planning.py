@@ -230,6 +230,11 @@ def available_memory(spec: TrainingSpec) -> float:
     if spec.compute.gpus_per_worker:
         import torch
 
+        if not torch.cuda.is_available():
+            raise FailedPrecondition(
+                f"compute.gpus_per_worker = {spec.compute.gpus_per_worker}, and torch finds no GPU here",
+                "set it to 0 to train on the processor, or start the run where GPUs are",
+            )
         return float(torch.cuda.get_device_properties(0).total_memory)
     return host_memory() / workers_here()
 

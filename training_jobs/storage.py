@@ -138,7 +138,8 @@ def fetch_folder(uri: str, settings: Settings, cache: Path, field: str) -> Path:
     if isinstance(storage, FolderStorage):
         folder = storage.root / prefix
         if not folder.is_dir():
-            raise InvalidInput(field, uri, "must be an existing folder or an s3:// URI")
+            rule = "must be a folder or an s3:// URI, and is a file" if folder.exists() else "does not exist"
+            raise InvalidInput(field, uri, rule, "name an existing folder or an s3:// URI")
         return folder
     manifest = storage.get_manifest(prefix)
     if manifest is None:

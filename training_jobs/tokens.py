@@ -8,62 +8,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from huggingface_hub import save_torch_state_dict
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from services.shared.errors import FailedPrecondition, InvalidInput
-from training_jobs.families import family_of
+from training_jobs.base_model import check_base_folder, check_vocabulary, load_base_model, load_tokenizer, read_json
 from training_jobs.spec import EndOfTurn, Recipe
-
-
-def check_base_folder(folder: Path) -> dict[str, Any]:
-    """The model's config, after refusing folders that are incomplete, hold pickles only, or want remote code.
-
-    Raises InvalidInput with the field "base_model".
-    """
-
-    def refuse(rule: str, remedy: str = "") -> InvalidInput:
-        return InvalidInput("base_model", str(folder), rule, remedy)
-
-    config = _read_json(folder / "config.json")
-    if config is None:
-        raise refuse("must hold a readable config.json", "name a Hugging Face model folder")
-    tokenizer_config = _read_json(folder / "tokenizer_config.json") or {}
-    if "auto_map" in config or "auto_map" in tokenizer_config:
-        raise refuse(
-            "wants to run code of its own (auto_map), which is never done", "use a family that transformers knows"
-        )
-    family_of(str(config.get("model_type")))
-    index = _read_json(folder / "model.safetensors.index.json")
-    shards = sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]
-    missing = [name for name in shards if not (folder / name).is_file()]
-    if missing:
-        if not index and list(folder.glob("*.bin")):
-            raise refuse(
-                "holds pickled weights (.bin), which can run code when read", "convert them to safetensors first"
-            )
-        raise refuse(f"is incomplete: {', '.join(missing)} is missing", "download it again")
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
-        raise refuse(
-            "must hold a tokenizer (tokenizer.json or tokenizer.model)", "copy the tokenizer beside the weights"
-        )
-    return config
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    return cast(PreTrainedTokenizerBase, tokenizer)
 
 
 def add_end_of_turn(tokenizer: PreTrainedTokenizerBase, recipe: Recipe) -> bool:
@@ -118,10 +71,10 @@ def prepare_base(base: Path, recipe: Recipe, target: Path) -> None:
     """
     check_base_folder(base)
     tokenizer = load_tokenizer(base)
+    known = len(tokenizer)
     is_new = add_end_of_turn(tokenizer, recipe)
-    model = AutoModelForCausalLM.from_pretrained(
-        base, dtype="auto", use_safetensors=True, trust_remote_code=False, local_files_only=True
-    )
+    model = load_base_model(base)
+    check_vocabulary(base, model, known)
     if is_new:
         add_row(model, tokenizer, recipe.end_of_turn)
     end = cast(int, tokenizer.eos_token_id)
@@ -176,7 +129,7 @@ def add_row(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings
 def check_stop_token(model_folder: Path, token: str) -> None:
     """A saved checkpoint must stop at EOT. Raises FailedPrecondition with the file that says otherwise."""
     tokenizer = load_tokenizer(model_folder)
-    generation = _read_json(model_folder / "generation_config.json") or {}
+    generation = read_json(model_folder / "generation_config.json") or {}
     if tokenizer.eos_token != token:
         raise FailedPrecondition(f"the checkpoint's tokenizer ends with {tokenizer.eos_token!r}, not {token!r}")
     if generation.get("eos_token_id") != tokenizer.eos_token_id:

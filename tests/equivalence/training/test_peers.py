@@ -12,10 +12,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from services.shared.records import Response
 from tests.equivalence.training.laboratory import Laboratory, Outcome
+from training_jobs.base_model import load_tokenizer
 from training_jobs.dataset import Encoder, encode_split
 from training_jobs.spec import load_spec
 from training_jobs.step_plan import epoch_steps
-from training_jobs.tokens import load_tokenizer
 
 
 @pytest.mark.parametrize("packing", [False, True])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
@@ -88,6 +89,39 @@ def test_an_incomplete_model(laboratory: Laboratory, tmp_path: Path, capsys: pyt
     (base / "model.safetensors").unlink()
     error = refused(laboratory, capsys, laboratory.spec("incomplete", base_model=str(base)))
     assert "is incomplete: model.safetensors is missing" in error
+
+
+def test_a_damaged_model(laboratory: Laboratory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = shutil.copytree(laboratory.base, tmp_path / "base")
+    (base / "model.safetensors").write_bytes((base / "model.safetensors").read_bytes()[:5000])
+    error = refused(laboratory, capsys, laboratory.spec("damaged", base_model=str(base)))
+    assert "model.safetensors is damaged" in error
+    assert "remedy: download it again" in error
+
+
+def test_a_gpu_that_is_not_there(laboratory: Laboratory, capsys: pytest.CaptureFixture[str]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    spec = laboratory.spec("no-gpu", compute={"engine": "bare", "gpus_per_worker": 1})
+    assert "compute.gpus_per_worker = 1, and torch finds no GPU here" in refused(laboratory, capsys, spec)
+
+
+def test_a_place_that_cannot_be_written_to(laboratory: Laboratory, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = laboratory.spec("nowhere", output=str(laboratory.base / "config.json"))
+    assert "cannot be written to" in refused(laboratory, capsys, spec)
+
+
+def test_what_nobody_foresaw_is_in_the_status(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("of a bug")
+
+    monkeypatch.setattr("training_jobs.worker.load_model", broken)
+    os.environ.update(laboratory.environment)
+    with pytest.raises(ZeroDivisionError):
+        main(["run", "--spec", str(laboratory.spec("unforeseen"))])
+    status = json.loads((laboratory.run_folder("unforeseen") / "status.json").read_text())
+    assert status["phase"] == RunPhase.FAILED
+    assert status["message"] == "ZeroDivisionError: of a bug"
 
 
 def test_a_model_that_wants_to_run_code(

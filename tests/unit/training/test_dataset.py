@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from services.shared.errors import InvalidInput
 from services.shared.records import Example
 from tests.fixtures.tiny_language_model import write_tokenizer
+from training_jobs.base_model import load_tokenizer
 from training_jobs.dataset import Encoder, encode_split, read_examples
 from training_jobs.spec import Recipe
-from training_jobs.tokens import add_end_of_turn, load_tokenizer
+from training_jobs.tokens import add_end_of_turn
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_any_text_is_masked_turn_by_turn(tokenizer: Any, contents: list[str]) ->
 @pytest.mark.parametrize(
     ("line", "field"),
     [
-        ("{", "train.jsonl:2:"),
+        ("{", "train.jsonl:2"),
         ('{"id": "x"}', "train.jsonl:2:source"),
         ('{"id": "x", "source": "s", "split": "train", "messages": []}', "train.jsonl:2:messages"),
         (
@@ -109,9 +110,9 @@ def test_any_bytes_are_examples_or_are_refused(tmp_path_factory: pytest.TempPath
 
 def test_an_empty_or_absent_training_split_is_refused(tokenizer: Any, tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text("\n")
-    for path in (tmp_path / "train.jsonl", tmp_path / "absent.jsonl"):
-        with pytest.raises(InvalidInput, match="at least one example"):
-            encode_split(path, Encoder(tokenizer, Recipe()))
+    for name, rule in (("train.jsonl", "at least one example"), ("absent.jsonl", "must hold absent.jsonl")):
+        with pytest.raises(InvalidInput, match=rule):
+            encode_split(tmp_path / name, Encoder(tokenizer, Recipe()))
 
 
 def test_an_id_that_comes_twice_is_refused(tokenizer: Any, tmp_path: Path) -> None:

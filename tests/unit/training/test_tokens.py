@@ -12,8 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from services.shared.errors import InvalidInput
 from tests.fixtures.tiny_language_model import OLD_END, write_base_model
+from training_jobs.base_model import check_base_folder
 from training_jobs.spec import EndOfTurn, Recipe
-from training_jobs.tokens import check_base_folder, check_stop_token, prepare_base
+from training_jobs.tokens import check_stop_token, prepare_base
 
 EOT = "<|eot|>"
 
