@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from services.operator.config import OperatorConfig
 from tests.chart.render import (
     CHART,
     HELMS,
@@ -54,6 +55,28 @@ def test_the_manifests_under_k8s_are_right(minor: str) -> None:
     }
     assert found
     assert {file: lines for file, lines in found.items() if lines} == {}
+
+
+def test_each_pod_of_a_queued_job_has_a_flavour_whose_nodes_it_asks_for() -> None:
+    """Kueue admits a pod to a flavour alone whose node labels its own selector does not contradict."""
+    kinds = {
+        (manifest["kind"], manifest["metadata"]["name"]): manifest["spec"]
+        for file, manifest in manifests_of_repository()
+        if file.name == "kueue.yaml"
+    }
+    (group,) = kinds["ClusterQueue", "lima"]["resourceGroups"]
+    flavours = {flavour["name"]: flavour["resources"] for flavour in group["flavors"]}
+    (config,) = [m for m in of_kind(rendered("gpu"), "ConfigMap") if m["metadata"]["name"] == "lima-operator"]
+    facts = OperatorConfig.model_validate_json(config["data"]["operator.json"])
+    assert (facts.gang, facts.queue) == ("kueue", "lima")
+    for pool, needs_gpu in ((facts.head.pool, False), (facts.worker.pool, True)):
+        fitting = [
+            name
+            for name, resources in flavours.items()
+            if kinds["ResourceFlavor", name]["nodeLabels"].items() <= pool.node_selector.items()
+            and (not needs_gpu or {r["name"]: r["nominalQuota"] for r in resources}["nvidia.com/gpu"])
+        ]
+        assert fitting, pool.node_selector
 
 
 @pytest.mark.parametrize("version", HELMS)

@@ -59,6 +59,7 @@ def _missing() -> LimaError:
 def _refused(told: str) -> LimaError:
     # Lines of the client's own log, as in "E1122 17:45:00.083916    6956 memcache.go:265] ...", repeat the message.
     told = "\n".join(line for line in told.splitlines() if not LOG_LINE.match(line)) or told
+    told = told.removeprefix("error: ")
     if "onnection to the server" in told or "nable to connect to the server" in told:
         return Unavailable(told, remedy="check --context and --kubeconfig: kubectl cluster-info")
     if "(NotFound)" in told:
