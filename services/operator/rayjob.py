@@ -81,8 +81,8 @@ def queue_labels(job: FineTuneJob, config: OperatorConfig) -> dict[str, str]:
     if config.gang == "kueue":
         return {"kueue.x-k8s.io/queue-name": queue} if queue else {}
     if config.gang == "volcano":
-        named = {"volcano.sh/queue-name": queue} if queue else {}
-        return {"ray.io/scheduler-name": "volcano", **named}
+        # That Volcano schedules at all is a setting of KubeRay's operator, for every job of the cluster.
+        return {"volcano.sh/queue-name": queue} if queue else {}
     return {}
 
 

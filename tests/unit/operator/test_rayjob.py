@@ -93,7 +93,7 @@ def test_pods_reach_no_cluster_api_and_ray_asks_for_a_token() -> None:
         ("none", "", {}),
         ("kueue", "", {"kueue.x-k8s.io/queue-name": "default-queue"}),
         ("kueue", "mine", {"kueue.x-k8s.io/queue-name": "mine"}),
-        ("volcano", "mine", {"ray.io/scheduler-name": "volcano", "volcano.sh/queue-name": "mine"}),
+        ("volcano", "mine", {"volcano.sh/queue-name": "mine"}),
     ],
 )
 def test_gang_scheduling_is_a_matter_of_labels(gang: str, queue: str, labels: dict[str, str]) -> None:
