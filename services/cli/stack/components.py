@@ -68,14 +68,15 @@ def serving(port: Callable[[Ports], int]) -> Callable[[StackLayout, Ports], bool
     return check
 
 
-def raylet_answers(layout: StackLayout, ports: Ports) -> bool:
-    """Ray's port answers before its node has joined; a program that connects in between fails."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(layout.ray_temp / "session_latest" / "sockets" / "raylet"))
-        except OSError:
-            return False
-    return True
+def ray_has_started(layout: StackLayout, ports: Ports) -> bool:
+    """Ray's port answers long before `ray start` has seen its node join; slow machines may fail in between.
+
+    The last thing that it does is to write down its address.
+    """
+    try:
+        return layout.ray_address.read_text().strip().endswith(f":{ports.ray}")
+    except OSError:
+        return False
 
 
 def volumes_are_known(layout: StackLayout, ports: Ports) -> bool:
@@ -209,7 +210,7 @@ COMPONENTS: dict[str, Component] = {
             (),
             ray_command,
             lambda ports: ports.ray,
-            check=raylet_answers,
+            check=ray_has_started,
             seconds=180,
             patience=0,
             # It gives its own parts 30 s, which a busy laptop may not keep.

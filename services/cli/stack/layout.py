@@ -187,6 +187,11 @@ class StackLayout:
         name = hashlib.sha256(str(self.state_dir.resolve()).encode()).hexdigest()[:10]
         return Path(tempfile.gettempdir()) / f"lima-ray-{name}"
 
+    @property
+    def ray_address(self) -> Path:
+        """Where a head of Ray leaves its address when it has started."""
+        return self.ray_temp / "ray_current_cluster"
+
     def create(self) -> None:
         for folder in (self.state_dir, self.objects, self.logs, self.processes, self.specs, self.reports):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)

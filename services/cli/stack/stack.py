@@ -176,6 +176,7 @@ class Stack:
         if component.name == "ray":
             # A killed head leaves its helpers behind, and they would answer for the new one.
             process.stop_by_argument(str(self.layout.ray_temp))
+            self.layout.ray_address.unlink(missing_ok=True)
         for need in with_needs(component.needs, stack):
             self.wait(need, stack)
         lives_on = bool(component.host) and self.process_file(component.host).find() is not None

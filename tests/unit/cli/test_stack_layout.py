@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import stat
 from pathlib import Path
 
 import pytest
 
-from services.cli.stack.components import OBJECT_STORE, environment, with_needs
+from services.cli.stack.components import COMPONENTS, OBJECT_STORE, environment, with_needs
 from services.cli.stack.layout import Ports, StackFile, StackLayout, object_store_elsewhere
 from services.shared.errors import DataCorrupt, FailedPrecondition, InvalidInput
 
@@ -59,6 +60,22 @@ def test_rays_folder_keeps_socket_paths_short(tmp_path: Path) -> None:
     layout = StackLayout(tmp_path / ("deep" * 30))
     session = "session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store"
     assert len(str(layout.ray_temp / session)) <= 107
+
+
+def test_ray_is_not_ready_because_its_port_answers(tmp_path: Path) -> None:
+    layout, ports = StackLayout(tmp_path), Ports.from_base(0)
+    with socket.socket() as head:
+        head.bind(("127.0.0.1", ports.ray))
+        head.listen()
+        assert not COMPONENTS["ray"].is_ready(layout, ports)
+        layout.ray_address.parent.mkdir()
+        try:
+            layout.ray_address.write_text(f"127.0.0.1:{ports.ray + 1}")
+            assert not COMPONENTS["ray"].is_ready(layout, ports)
+            layout.ray_address.write_text(f"127.0.0.1:{ports.ray}")
+            assert COMPONENTS["ray"].is_ready(layout, ports)
+        finally:
+            shutil.rmtree(layout.ray_temp)
 
 
 def test_a_store_elsewhere_takes_the_place_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
