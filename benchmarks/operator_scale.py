@@ -3,9 +3,10 @@
     python -m benchmarks.operator_scale [--jobs 200] [--nodes 1000]
 
 The operator is the real program in a process of its own, and the object store a real S3. The Kubernetes API is the
-tests' FAKE, and so are nodes, scheduler and KubeRay: a thread here binds each RayJob to nodes with free GPUs, runs it
-for a moment, and ends it. What is measured is the operator: how long until a job is submitted and until its state is
-mirrored, how many API calls a job costs from creation to its end, and memory. There is no peer.
+tests' FAKE, and so are nodes, scheduler and KubeRay: a thread here binds each worker of a RayJob to a node with free
+GPUs, all or none, runs it for a moment, and ends it. What is measured is the operator: how long until a job is
+submitted and until its state is mirrored, how long one reconciliation takes by its own metric, how many API calls a
+job costs from creation to its end, and memory. There is no peer.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +32,7 @@ from services.operator.finetunejob import parse_job
 from services.shared.objects import ObjectStore
 from services.shared.records import RunPhase
 from services.shared.settings import Settings
+from tests.cluster.control_plane import free_port
 from tests.fixtures.seaweedfs import S3Server, running_seaweedfs
 from tests.unit.operator.fake_kubernetes import FakeKubernetes, serving
 from tests.unit.operator.jobs import config, manifest, put_inputs, put_run, run_status
@@ -45,7 +48,8 @@ class Cluster:
 
     def __init__(self, fake: FakeKubernetes, nodes: int, store: ObjectStore) -> None:
         self.fake, self.store = fake, store
-        self.free = nodes
+        self.free = {f"gpu-{number:04}": GPUS_PER_NODE for number in range(nodes)}
+        self.bound: dict[str, list[str]] = {}
         self.submitted: dict[str, float] = {}
         self.running: dict[str, float] = {}
         self.ended: dict[str, float] = {}
@@ -55,15 +59,29 @@ class Cluster:
         now = time.monotonic()
         for name in names:
             self.submitted.setdefault(name, now)
-            if name not in self.running and self.free >= GPUS_PER_JOB // GPUS_PER_NODE:
-                self.free -= GPUS_PER_JOB // GPUS_PER_NODE
+            if name not in self.running and self.bind(name):
                 self.running[name] = time.monotonic()
                 self.fake.set_status("rayjobs", name, jobDeploymentStatus="Running", jobStatus="RUNNING")
             elif name in self.running and name not in self.ended and now - self.running[name] > 2.0:
-                self.free += GPUS_PER_JOB // GPUS_PER_NODE
+                self.free |= dict.fromkeys(self.bound.pop(name), GPUS_PER_NODE)
                 put_run(self.store, run_status(name, RunPhase.SUCCEEDED, step=9, total_steps=9))
                 self.ended[name] = time.monotonic()
                 self.fake.set_status("rayjobs", name, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+
+    def bind(self, name: str) -> bool:
+        """Give each worker pod of a RayJob a node of its own, or none of them any."""
+        held = self.fake.get("rayjobs", name)
+        if held is None:
+            return False
+        (group,) = held["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+        (container,) = group["template"]["spec"]["containers"]
+        gpus = int(container["resources"]["limits"]["nvidia.com/gpu"])
+        nodes = [node for node, free in self.free.items() if free >= gpus][: group["replicas"]]
+        if len(nodes) < group["replicas"]:
+            return False
+        self.free |= {node: self.free[node] - gpus for node in nodes}
+        self.bound[name] = nodes
+        return True
 
 
 class Observer:
@@ -85,7 +103,9 @@ class Observer:
 
 
 @contextmanager
-def operator(url: str, server: S3Server, bucket: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def operator(
+    url: str, server: S3Server, bucket: str, folder: Path, metrics_port: int
+) -> Iterator[subprocess.Popen[bytes]]:
     """The real program, beside this one."""
     kubeconfig = {
         "apiVersion": "v1",
@@ -109,6 +129,7 @@ def operator(url: str, server: S3Server, bucket: str, folder: Path) -> Iterator[
         "LIMA_OBJECT_STORE_SECRET_KEY": server.secret_key,
         "LIMA_OBJECT_STORE_BUCKET": bucket,
         "LIMA_LOG_LEVEL": "error",
+        "LIMA_METRICS_PORT": str(metrics_port),
     }
     process = subprocess.Popen([sys.executable, "-m", "services.operator"], env=environment)
     try:
@@ -126,6 +147,14 @@ def resident_mib(pid: int) -> float:
     return float("nan")
 
 
+def reconciliations(port: int) -> tuple[int, float]:
+    """How many the operator did, and their mean duration in milliseconds, by its own metric."""
+    text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30).read().decode()
+    told = {line.split()[0]: float(line.split()[1]) for line in text.splitlines() if not line.startswith("#")}
+    count = told["lima_operator_reconcile_seconds_count"]
+    return int(count), told["lima_operator_reconcile_seconds_sum"] / count * 1000
+
+
 def measure(jobs: int, nodes: int, server: S3Server, folder: Path) -> dict[str, Any]:
     store = ObjectStore.from_settings(
         Settings(
@@ -140,7 +169,8 @@ def measure(jobs: int, nodes: int, server: S3Server, folder: Path) -> dict[str, 
     fake = FakeKubernetes()
     cluster, observer = Cluster(fake, nodes, store), Observer(fake)
     compute = {"workers": GPUS_PER_JOB, "gpusPerWorker": 1}
-    with serving(fake) as url, operator(url, server, store.bucket, folder) as process:
+    port = free_port()
+    with serving(fake) as url, operator(url, server, store.bucket, folder, port) as process:
         while ("watch", "rayjobs") not in fake.requests:
             time.sleep(0.05)
         before = len(fake.requests)
@@ -163,11 +193,14 @@ def measure(jobs: int, nodes: int, server: S3Server, folder: Path) -> dict[str, 
         mirror = sorted(
             observer.reached[name, "Succeeded"] - cluster.ended[child] for child, (name, _) in created.items()
         )
+        count, milliseconds = reconciliations(port)
         return {
             "submit_median": statistics.median(submit),
             "submit_p95": submit[int(len(submit) * 0.95)],
             "mirror_median": statistics.median(mirror),
             "mirror_p95": mirror[int(len(mirror) * 0.95)],
+            "reconcile_mean_ms": milliseconds,
+            "reconciliations": count,
             "calls_per_job": len(calls) / jobs,
             "calls_by_verb": {verb: calls.count(verb) for verb in sorted(set(calls))},
             "submissions": sum(1 for request in fake.requests if request == ("patch", "rayjobs")),
