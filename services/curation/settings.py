@@ -30,7 +30,7 @@ class CurationSettings(Settings):
     curation_workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=512)
     # What one compressed file or archive may decode to.
     curation_max_decoded_bytes: int = Field(256 << 30, ge=1 << 20)
-    # "local", or "ray" to read one part (a site, a file) per Ray task on the cluster at RAY_ADDRESS.
+    # "local", or "ray" to read a part (a site, a file) at a time on each processor of the cluster at RAY_ADDRESS.
     curation_runner: str = Field("local", pattern="^(local|ray)$")
 
     @property
