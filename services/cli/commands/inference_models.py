@@ -93,8 +93,6 @@ def register(
     version: Annotated[str, typer.Option(help="Left out, it follows from the content.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    from services.shared.errors import InvalidInput
-
     upstream = {
         "base_url": url,
         "model": model,
@@ -105,29 +103,36 @@ def register(
         "usd_per_million_completion_tokens": price[1],
         "spend_cap_usd": cap,
     }
-    sources = {
-        "package": package,
-        "checkpoint": checkpoint,
-        "folder_uri": folder,
-        "hub_id": hub,
-        "recorded_uri": recorded,
-        "upstream": upstream if url else None,
-    }
-    given: dict[str, Any] = {field: value for field, value in sources.items() if value}
+    source = _one_source(
+        package=package,
+        checkpoint=checkpoint,
+        folder_uri=folder,
+        hub_id=hub,
+        recorded_uri=recorded,
+        upstream=upstream if url else None,
+    )
+    registered = _run(lambda services: _register(services, name, version, source))
+    emit(message_to_dict(registered), as_json, lambda: _show_table([registered]))
+    next_commands(f"lima models load {name}", f"lima chat {name}")
+
+
+def _one_source(**sources: Any) -> dict[str, Any]:
+    """The one that was given, by its field of RegisterModelRequest. Raises InvalidInput for none and for several."""
+    from services.shared.errors import InvalidInput
+
+    given = {field: value for field, value in sources.items() if value}
     if len(given) != 1:
         rule = "exactly one of --package, --checkpoint, --folder, --hub, --recorded and --url must be given"
         raise InvalidInput("source", ", ".join(given), rule)
+    return given
 
-    async def ask(services: Services) -> Any:
-        from lima.inference.v1.model_pb2 import Model, RegisterModelRequest
 
-        with progress(f"register {name}") as bar:
-            request = RegisterModelRequest(model_id=name, version=version, **given)
-            return await services.follow("inference", await services.models.RegisterModel(request), Model(), bar)
+async def _register(services: Services, name: str, version: str, source: dict[str, Any]) -> Any:
+    from lima.inference.v1.model_pb2 import Model, RegisterModelRequest
 
-    registered = _run(ask)
-    emit(message_to_dict(registered), as_json, lambda: _show_table([registered]))
-    next_commands(f"lima models load {name}", f"lima chat {name}")
+    with progress(f"register {name}") as bar:
+        request = RegisterModelRequest(model_id=name, version=version, **source)
+        return await services.follow("inference", await services.models.RegisterModel(request), Model(), bar)
 
 
 @app.command(

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
 from typing import Any
 
-from tests.conftest import TOKEN
+from tests.fixtures import lima_command
 from tests.service.inference.conftest import Stack
 
 
 async def lima(stack: Stack, *arguments: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of one command."""
-    settings = stack.settings
-    environment = os.environ | {
-        "LIMA_INFERENCE_ADDRESS": stack.address,
-        "LIMA_TOKEN": TOKEN,
-        "LIMA_STATE_DIR": str(settings.state_dir),
-        "LIMA_OBJECT_STORE_ENDPOINT": settings.object_store_endpoint,
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "services.cli.main", *arguments),
-        env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+    return await lima_command.lima(stack.settings, {"inference": stack.address}, *arguments)
 
 
 async def answer(stack: Stack, *arguments: str) -> Any:

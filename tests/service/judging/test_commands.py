@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import TOKEN
+from tests.fixtures import lima_command
 from tests.service.judging.conftest import Judging
 
 TEXTS = {f"p{number}": "word " * (number + 1) for number in range(6)}
@@ -19,27 +16,7 @@ TEXTS = {f"p{number}": "word " * (number + 1) for number in range(6)}
 
 async def lima(judging: Judging, *arguments: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of one command."""
-    settings = judging.settings
-    environment = os.environ | {
-        "LIMA_JUDGING_ADDRESS": judging.address,
-        "LIMA_TOKEN": TOKEN,
-        "LIMA_STATE_DIR": str(settings.state_dir),
-        "LIMA_OBJECT_STORE_ENDPOINT": settings.object_store_endpoint,
-        "LIMA_OBJECT_STORE_ACCESS_KEY": settings.object_store_access_key,
-        "LIMA_OBJECT_STORE_SECRET_KEY": settings.object_store_secret_key.get_secret_value(),
-        "LIMA_OBJECT_STORE_BUCKET": settings.object_store_bucket,
-        "COLUMNS": "160",
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "services.cli.main", *arguments),
-        env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+    return await lima_command.lima(judging.settings, {"judging": judging.address}, *arguments)
 
 
 @pytest.fixture
