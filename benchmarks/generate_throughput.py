@@ -72,7 +72,7 @@ def _start(running: ExitStack, stack: ServingStack, wanted: str, missing: dict[s
     for kind in (ONE_AT_A_TIME, *filter(None, wanted.split(","))):
         try:
             peers[kind] = running.enter_context(peer(kind, stack.folder))
-            peers[kind].rate(["Warm up."], 4)
+            peers[kind].rate(prompts(4), 4)
         except (PeerMissing, FailedPrecondition) as error:
             missing[kind] = str(error)
     return peers

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 from typing import Any
 
-import httpx
 import structlog
 
 from services.inference.registry import ModelVersion, Registry
 from services.inference.replica.spec import DeploymentSpec, DeploymentState
+from services.inference.replica_side import BROKEN, ReplicaSide
 from services.shared.errors import FailedPrecondition, LimaError, Unavailable
 
 logger = structlog.get_logger()
@@ -21,11 +21,11 @@ FAILED = ("DEPLOY_FAILED",)
 
 
 class Deployments:
-    """`client` speaks to the replica side; `run` compares every `seconds` until it is cancelled."""
+    """`run` compares every `seconds` until it is cancelled."""
 
-    def __init__(self, registry: Registry, client: httpx.AsyncClient, seconds: float) -> None:
+    def __init__(self, registry: Registry, side: ReplicaSide, seconds: float) -> None:
         self._registry = registry
-        self._client = client
+        self._side = side
         self._seconds = seconds
         self._states: dict[str, DeploymentState] = {}
         self._sent: dict[str, DeploymentSpec] = {}
@@ -130,16 +130,18 @@ class Deployments:
 
     async def _send(self, method: str, path: str, body: Any = None, seconds: float = ADMIN_SECONDS) -> Any:
         try:
-            response = await self._client.request(method, path, json=body, timeout=seconds)
-        except httpx.HTTPError as error:
+            async with self._side.open(method, path, body, seconds) as response:
+                if response.status >= 400:
+                    raise Unavailable(
+                        f"the replica side answered {response.status} to {method} {path}", retry_seconds=2
+                    )
+                return await response.json()
+        except BROKEN as error:
             raise Unavailable(
-                f"the replica side at {self._client.base_url} does not answer ({type(error).__name__})",
+                f"the replica side at {self._side.url} does not answer ({type(error).__name__})",
                 remedy="python -m services.inference.replica starts it; LIMA_REPLICA_URL tells where it is",
                 retry_seconds=2,
             ) from error
-        if response.status_code >= 400:
-            raise Unavailable(f"the replica side answered {response.status_code} to {method} {path}", retry_seconds=2)
-        return response.json()
 
 
 def spec_of(model: ModelVersion) -> DeploymentSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import tempfile
@@ -11,11 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import httpx
-
 from services.inference.folders import FolderFacts, Published, publish
 from services.inference.names import check_model_id, check_version
 from services.inference.registry import ModelVersion, Registry
+from services.inference.replica_side import BROKEN, ReplicaSide
 from services.inference.upstreams.recorded import read_recording
 from services.inference.upstreams.source import UpstreamSource, check_source
 from services.shared.digest import digest_json
@@ -25,6 +25,9 @@ from services.shared.objects import ObjectStore
 CHECKPOINT = re.compile(r"runs/[a-z0-9][a-z0-9._-]{0,127}/checkpoints/[a-z0-9][a-z0-9._-]{0,63}")
 POLL_SECONDS = 0.5
 RESTARTS = 3
+# A replica side that is starting is asked again, a second later each time.
+ATTEMPTS = 60
+ANSWER_SECONDS = 60.0
 
 Progress = Callable[[str, int, int, str], Awaitable[None]]
 SourceKind = Literal["folder_uri", "hub_id", "checkpoint", "package", "upstream", "recorded_uri"]
@@ -55,14 +58,14 @@ class Registrar:
         self,
         registry: Registry,
         store: ObjectStore,
-        client: httpx.AsyncClient,
+        side: ReplicaSide,
         *,
         model_root: Path | None,
         upstream_hosts: tuple[str, ...],
     ) -> None:
         self._registry = registry
         self._store = store
-        self._client = client
+        self._side = side
         self._model_root = model_root
         self._hosts = upstream_hosts
 
@@ -130,25 +133,21 @@ class Registrar:
         raise Unavailable(f"the replica side was started anew {RESTARTS} times during a conversion")
 
     async def _send(self, method: str, path: str, body: Any = None) -> dict[str, Any] | None:
-        for attempt in range(60):
-            try:
-                response = await self._client.request(method, path, json=body, timeout=60)
-            except httpx.TransportError:
-                if attempt == 59:
-                    break
+        for attempt in range(ATTEMPTS):
+            if attempt:
                 await asyncio.sleep(1)  # it may be starting still
-                continue
-            if response.status_code == 404 and method == "GET":
-                return None
-            if response.status_code < 400:
-                state: dict[str, Any] = response.json()
-                return state
-            if response.status_code in (404, 503):
-                await asyncio.sleep(1)
-                continue
-            raise FailedPrecondition(f"the replica side answered {response.status_code}: {response.text[:300]}")
+            with contextlib.suppress(*BROKEN):
+                async with self._side.open(method, path, body, ANSWER_SECONDS) as response:
+                    if response.status == 404 and method == "GET":
+                        return None
+                    if response.status < 400:
+                        state: dict[str, Any] = await response.json()
+                        return state
+                    if response.status not in (404, 503):
+                        said = (await response.text())[:300]
+                        raise FailedPrecondition(f"the replica side answered {response.status}: {said}")
         raise Unavailable(
-            f"the replica side at {self._client.base_url}, which converts models, does not answer",
+            f"the replica side at {self._side.url}, which converts models, does not answer",
             remedy="python -m services.inference.replica starts it",
         )
 

@@ -14,12 +14,13 @@ import httpx
 from lima.inference.v1 import inference_pb2, inference_pb2_grpc, model_pb2, model_pb2_grpc
 from services.inference.admission import Admission
 from services.inference.backends.base import Backend
-from services.inference.backends.replica import ReplicaBackend, replica_client
+from services.inference.backends.replica import ReplicaBackend
 from services.inference.deployments import Deployments, spec_of
 from services.inference.generation import Generation
 from services.inference.model_servicer import ModelServicer
 from services.inference.registration import Registrar
 from services.inference.registry import ModelVersion, Registry
+from services.inference.replica_side import ReplicaSide
 from services.inference.responses import ResponseSets
 from services.inference.routing import Open, Router
 from services.inference.servicer import InferenceServicer
@@ -67,21 +68,19 @@ async def assembled(settings: InferenceSettings) -> AsyncIterator[Inference]:
     database = Database.open(settings, NAME, MIGRATIONS)
     await database.migrate()
     token = settings.token.get_secret_value() if settings.token else ""
-    client = replica_client(settings.replica_url, token)
+    side = ReplicaSide(settings.replica_url, token)
     store = ObjectStore.from_settings(settings)
     registry = Registry(database)
-    deployments = Deployments(registry, client, settings.reconcile_seconds)
+    deployments = Deployments(registry, side, settings.reconcile_seconds)
     # Redirects are not followed: they could lead a key to a host that is not allowed.
     outside = httpx.AsyncClient(timeout=httpx.Timeout(settings.upstream_seconds, connect=10), follow_redirects=False)
-    router = Router(registry, deployments, _openers(settings, database, store, client, outside))
+    router = Router(registry, deployments, _openers(settings, database, store, side, outside))
     operations = Operations(database, settings)
     generation = Generation(
         router,
         Admission(settings.admitted_tokens, settings.admitted_tokens_per_caller, settings.waiting_requests),
     )
-    registrar = Registrar(
-        registry, store, client, model_root=settings.model_root, upstream_hosts=settings.upstream_hosts
-    )
+    registrar = Registrar(registry, store, side, model_root=settings.model_root, upstream_hosts=settings.upstream_hosts)
     sets = ResponseSets(database, store, settings.response_concurrency)
     inference = InferenceServicer(generation, sets, router, operations)
     models = ModelServicer(registry, registrar, deployments, operations, settings.load_seconds)
@@ -92,7 +91,7 @@ async def assembled(settings: InferenceSettings) -> AsyncIterator[Inference]:
         comparing.cancel()
         with suppress(asyncio.CancelledError):
             await comparing
-        await client.aclose()
+        await side.close()
         await outside.aclose()
         await database.close()
 
@@ -118,11 +117,11 @@ def _openers(
     settings: InferenceSettings,
     database: Database,
     store: ObjectStore,
-    client: httpx.AsyncClient,
+    side: ReplicaSide,
     outside: httpx.AsyncClient,
 ) -> dict[str, Open]:
     def replica(model: ModelVersion) -> Backend:
-        return ReplicaBackend(client, model.resource, spec_of(model).route)
+        return ReplicaBackend(side, model.resource, spec_of(model).route)
 
     def recorded(model: ModelVersion) -> Backend:
         return RecordedBackend(model.resource, read_recording(store, model.uri))

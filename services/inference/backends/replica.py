@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-import httpx
+import aiohttp
 
 from services.inference.answers import Answer, Piece, TextScore, TokenLogprob
 from services.inference.backends.base import Prompt
 from services.inference.openai_api import parsing
 from services.inference.openai_api.requests import chat_body, completion_body
+from services.inference.replica_side import BROKEN, ReplicaSide
 from services.inference.sampling import Sampling
 from services.shared.errors import (
     FailedPrecondition,
@@ -23,25 +24,12 @@ from services.shared.errors import (
     Unavailable,
 )
 
-CONNECT_SECONDS = 5.0
-
-
-def replica_client(url: str, token: str) -> httpx.AsyncClient:
-    """One pool for all models. Reading has no limit of its own: the caller's deadline ends it."""
-    return httpx.AsyncClient(
-        base_url=url,
-        headers={"authorization": f"Bearer {token}"} if token else {},
-        timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
-        trust_env=False,
-    )
-
 
 class ReplicaBackend:
     """One version served under `route` of the replica side."""
 
-    def __init__(self, client: httpx.AsyncClient, resource: str, route: str) -> None:
-        self._client = client
+    def __init__(self, side: ReplicaSide, resource: str, route: str) -> None:
+        self._side = side
         self._resource = resource
         self._route = route
 
@@ -61,7 +49,7 @@ class ReplicaBackend:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
         last = Piece()
         async with self._open(path, body) as response:
-            lines = response.aiter_lines()
+            lines = self._side.lines(response)
             async for event in parsing.parse_events(lines):
                 piece = parsing.parse_piece(event)
                 if piece is None:
@@ -88,16 +76,16 @@ class ReplicaBackend:
 
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         async with self._open(path, body) as response:
-            return parsing.parse_json(await response.aread())
+            return parsing.parse_json(await response.read())
 
     @asynccontextmanager
-    async def _open(self, path: str, body: dict[str, Any]) -> AsyncIterator[httpx.Response]:
+    async def _open(self, path: str, body: dict[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
-            async with self._client.stream("POST", f"{self._route}{path}", json=body) as response:
-                if response.status_code != 200:
-                    raise _refusal(self._resource, response, await response.aread())
+            async with self._side.open("POST", f"{self._route}{path}", body) as response:
+                if response.status != 200:
+                    raise _refusal(self._resource, response.status, await response.read())
                 yield response
-        except httpx.HTTPError as error:
+        except BROKEN as error:
             raise Unavailable(
                 f"the replica of {self._resource} broke off ({type(error).__name__})",
                 remedy="send the request again",
@@ -114,9 +102,9 @@ def _request(prompt: Prompt, sampling: Sampling, n: int) -> tuple[str, dict[str,
     return "/v1/completions", completion_body(sampling, n) | {"prompt": prompt.text}
 
 
-def _refusal(resource: str, response: httpx.Response, data: bytes) -> LimaError:
+def _refusal(resource: str, status: int, data: bytes) -> LimaError:
     """The replica's error, as the error that it was there."""
-    status, message = response.status_code, parsing.error_message(data)
+    message = parsing.error_message(data)
     if status == 400:
         field = _field(data)
         return InvalidInput.rebuild(message) if not field else _invalid(message, field)

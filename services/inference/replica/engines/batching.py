@@ -23,14 +23,16 @@ from services.inference.replica.engines.jobs import Deliveries, GenerationJob, J
 from services.inference.replica.engines.sampler import Drawer, draw
 from services.inference.replica.engines.scoring import continued, token_scores
 from services.inference.replica.engines.slots import CHUNK, SlotTable, shared_prefix
+from services.inference.replica.engines.turns import take_long_turns
 from services.inference.sampling import Sampling
 
 logger = structlog.get_logger()
 
 # Bounds keys and values of the requests in flight together; 2 GiB is 45,000 tokens of a 135M model.
 CACHE_BYTES = 2 * 2**30
-# Prompt tokens of one turn: short prompts that come together join the batch together, rather than one a step.
-PREFILL_TOKENS = 2 * CHUNK
+# Prompt tokens of one turn. Short prompts that come together join the batch together, and weights are read once for
+# all of them; the price is what the others wait for their next token meanwhile.
+PREFILL_TOKENS = 4 * CHUNK
 
 
 class BatchingEngine:
@@ -139,6 +141,7 @@ class BatchingEngine:
     # What follows runs on the engine's thread only.
 
     def _run(self) -> None:
+        take_long_turns()
         try:
             with torch.inference_mode():
                 while self._admit():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,11 +68,15 @@ def _openvino(folder: Path, stop_ids: frozenset[int], options: EngineOptions) ->
     from services.inference.replica.engines.architecture import UnsupportedModel
     from services.inference.replica.engines.batching import BatchingEngine
     from services.inference.replica.engines.openvino_decoder import OpenVinoDecoder
+    from services.inference.replica.engines.turns import take_long_turns
 
     # Left to draw tokens only; threads of its own would spin beside OpenVINO's.
     torch.set_num_threads(1)
     try:
-        decoder = OpenVinoDecoder(folder, options.slots, options.context + 1, options.threads)
+        # In a thread of its own: the threads that OpenVINO starts are as the one that starts them.
+        with ThreadPoolExecutor(1, initializer=take_long_turns) as loader:
+            loading = loader.submit(OpenVinoDecoder, folder, options.slots, options.context + 1, options.threads)
+            decoder = loading.result()
     except UnsupportedModel as error:
         raise FailedPrecondition(str(error)) from error
     return BatchingEngine("openvino", decoder, stop_ids, slots=options.slots, context=options.context)

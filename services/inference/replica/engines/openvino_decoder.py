@@ -17,7 +17,7 @@ from services.inference.replica.engines.architecture import Shape, UnsupportedMo
 from services.inference.replica.engines.forward import Part
 from services.inference.replica.engines.linear import MIN_ROWS, PROBE_ROWS
 from services.inference.replica.engines.openvino_graph import BLOCK, LONGEST, PLACES, BodyBuilder, build_head
-from services.inference.replica.engines.tensors import Weights, lazy_zeros, return_freed_memory
+from services.inference.replica.engines.tensors import Weights, lazy_zeros, return_freed_memory, use_huge_pages
 
 KINDS = ("key", "value")
 # Lengths of the texts by which a processor is probed: none a multiple of a block's, one over several blocks.
@@ -63,6 +63,8 @@ class OpenVinoDecoder:
         self.row_stable = self._probe(min(slots, max(PROBE_ROWS)))
         if not self.row_stable:
             self._least_rows = slots
+        # Now that the probe has run: OpenVINO orders weights anew when it first meets them.
+        use_huge_pages(4 * self.parameter_count)
 
     def turn(self, prompts: Sequence[Part], steps: Sequence[Part], idle_position: Callable[[int], int]) -> torch.Tensor:
         if prompts and not self.row_stable:

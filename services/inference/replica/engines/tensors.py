@@ -13,6 +13,15 @@ from safetensors import safe_open
 
 from services.inference.replica.engines.architecture import UnsupportedModel
 
+HUGE_PAGE = 2 << 20
+# What is smaller is left in small pages: a huge one is taken whole, however little of it is used.
+LEAST_HUGE = 2 * HUGE_PAGE
+# Weights below this many bytes stay in the processor's caches, or nearly.
+LEAST_WEIGHTS = 64 << 20
+# madvise of Linux: huge pages from now on; and at once, for what is there already (since 6.1).
+MADV_HUGEPAGE, MADV_COLLAPSE = 14, 25
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
 
 class Weights:
     """Tensors of a Hugging Face folder by name, read one at a time from its safetensors files."""
@@ -60,3 +69,31 @@ def return_freed_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def use_huge_pages(weights: int) -> int:
+    """Moves what this process holds in memory of its own into pages of 2 MiB; gives the bytes it offered for that.
+
+    Weights are read from end to end for every token. In pages of 4 KiB a sixth of that time goes into finding the
+    pages, and most systems give no others unless they are asked. Does nothing where the system is told not to.
+
+    Args:
+        weights: their bytes; for small ones nothing is done.
+    """
+    if weights < LEAST_WEIGHTS or not HUGE_PAGES.exists() or "[never]" in HUGE_PAGES.read_text():
+        return 0
+    advise = ctypes.CDLL(None).madvise
+    advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    offered = 0
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        bounds, access, _, _, inode, *name = line.split(maxsplit=5)
+        if access != "rw-p" or inode != "0" or (name and name[0] != "[heap]"):
+            continue
+        begin, end = (int(bound, 16) for bound in bounds.split("-"))
+        begin, end = -(-begin // HUGE_PAGE) * HUGE_PAGE, end // HUGE_PAGE * HUGE_PAGE
+        if end - begin >= LEAST_HUGE:
+            for advice in (MADV_HUGEPAGE, MADV_COLLAPSE):
+                # Where it is refused the pages stay as they are.
+                advise(begin, end - begin, advice)
+            offered += end - begin
+    return offered

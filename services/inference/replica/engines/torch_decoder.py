@@ -17,7 +17,7 @@ from transformers import AutoConfig
 from services.inference.replica.engines.architecture import Shape, rotary_tables
 from services.inference.replica.engines.forward import Part
 from services.inference.replica.engines.linear import MIN_ROWS, BlockedLinear, probe_block_size
-from services.inference.replica.engines.tensors import Weights, lazy_zeros, return_freed_memory
+from services.inference.replica.engines.tensors import Weights, lazy_zeros, return_freed_memory, use_huge_pages
 
 WIDTH_STEP = 64
 
@@ -76,6 +76,7 @@ class TorchDecoder:
         self._least_rows = MIN_ROWS if self.row_stable else slots
         self._cache = Cache(shape, slots, min(capacity, shape.context + 1))
         return_freed_memory()
+        use_huge_pages(4 * self.parameter_count)
 
     def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
         """[rows] -> [rows, hidden]."""
