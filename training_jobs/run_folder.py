@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import structlog
+
 from services.shared.errors import Conflict, FailedPrecondition, LimaError, NotFound
 from services.shared.records import MetricsRow, Response, RunPhase, RunStatus
 from services.shared.settings import Settings
@@ -28,8 +30,10 @@ from training_jobs.storage import Storage, locate
 
 LEASE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 10.0
+LISTEN_SECONDS = 2.0
 StopReason = Literal["cancel", "preempt"]
 STOP_REASONS: tuple[StopReason, ...] = ("cancel", "preempt")
+_log = structlog.get_logger()
 
 
 class RunFolder:
@@ -138,14 +142,12 @@ class RunFolder:
 
     @contextmanager
     def lease(self) -> Iterator[None]:
-        """Hold the run while the block runs. Raises Conflict while another live process holds it."""
+        """Hold the run while the block runs. Raises Conflict while another live process holds it.
+
+        Of a process on another machine only the heartbeat is known: when its lease has not run out, it is listened for.
+        """
         mine = {"owner": uuid.uuid4().hex, "host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid())}
-        holder = self.read_json("lease.json")
-        if holder is not None and _is_live(holder):
-            raise Conflict(
-                f"run {self.run!r} is being computed by process {holder.get('pid')} on {holder.get('host')}",
-                "wait for it, stop it (lima train cancel), or choose another name",
-            )
+        self._listen_for_holder()
         self._beat(mine)
         if (self.read_json("lease.json") or {}).get("owner") != mine["owner"]:
             raise Conflict(f"run {self.run!r} was started by another process at the same moment", "wait for that one")
@@ -165,6 +167,21 @@ class RunFolder:
             # One that stays there runs out; failing here would hide why the block ended.
             with suppress(LimaError, OSError):
                 self.storage.delete(self.key("lease.json"))
+
+    def _listen_for_holder(self) -> None:
+        """Returns when nobody holds the run; raises Conflict when somebody who lives does."""
+        first = holder = self.read_json("lease.json")
+        deadline = time.monotonic() + LEASE_SECONDS
+        while holder is not None and _is_live(holder) and time.monotonic() < deadline:
+            if holder.get("host") == socket.gethostname() or holder != first:
+                raise Conflict(
+                    f"run {self.run!r} is being computed by process {holder.get('pid')} on {holder.get('host')}",
+                    "wait for it, stop it (lima train cancel), or choose another name",
+                )
+            if holder is first:
+                _log.warning("listens_for_holder", run=self.run, host=holder.get("host"), seconds=LEASE_SECONDS)
+            time.sleep(LISTEN_SECONDS)
+            holder = self.read_json("lease.json")
 
     def _beat(self, lease: dict[str, Any]) -> None:
         self.write_json("lease.json", {**lease, "updated": time.time()})

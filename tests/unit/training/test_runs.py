@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -76,17 +77,35 @@ def test_the_lease_of_a_dead_process_is_taken_over_at_once(run: RunFolder) -> No
         assert (run.read_json("lease.json") or {})["owner"] != "x"
 
 
-@pytest.mark.parametrize(("age", "live"), [(5, True), (120, False)])
-def test_the_lease_of_another_machine_lives_by_its_heartbeat(run: RunFolder, age: float, live: bool) -> None:
-    run.write_json(
-        "lease.json", {"owner": "x", "host": "elsewhere", "pid": 1, "born": "1", "updated": time.time() - age}
-    )
-    if live:
-        with pytest.raises(Conflict, match="on elsewhere"), run.lease():
-            pass
-    else:
-        with run.lease():
-            pass
+ELSEWHERE = {"owner": "x", "host": "elsewhere", "pid": 1, "born": "1"}
+
+
+def test_a_lease_of_another_machine_that_has_run_out_is_taken_over(run: RunFolder) -> None:
+    run.write_json("lease.json", {**ELSEWHERE, "updated": time.time() - 120})
+    with run.lease():
+        assert (run.read_json("lease.json") or {})["owner"] != "x"
+
+
+@pytest.mark.parametrize("ahead", [0, 3600])
+def test_a_machine_that_is_silent_loses_its_lease(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    """As a pod that was killed: the next one has another name. What the other's clock says does not matter."""
+    monkeypatch.setattr("training_jobs.run_folder.LEASE_SECONDS", 0.5)
+    monkeypatch.setattr("training_jobs.run_folder.LISTEN_SECONDS", 0.05)
+    run.write_json("lease.json", {**ELSEWHERE, "updated": time.time() + ahead})
+    with run.lease():
+        assert (run.read_json("lease.json") or {})["owner"] != "x"
+
+
+def test_a_machine_that_is_heard_keeps_its_lease(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training_jobs.run_folder.LISTEN_SECONDS", 0.05)
+    run.write_json("lease.json", {**ELSEWHERE, "updated": time.time()})
+    heard = threading.Timer(0.2, lambda: run.write_json("lease.json", {**ELSEWHERE, "updated": time.time()}))
+    heard.start()
+    with pytest.raises(Conflict, match="on elsewhere"), run.lease():
+        pass
+    heard.join()
 
 
 def test_anybody_may_ask_a_run_to_stop(run: RunFolder) -> None:
