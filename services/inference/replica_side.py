@@ -43,10 +43,5 @@ class ReplicaSide:
         ) as response:
             yield response
 
-    async def lines(self, response: aiohttp.ClientResponse) -> AsyncIterator[str]:
-        """The lines of a streamed answer as they come, without their ends."""
-        async for line in response.content:
-            yield line.decode().rstrip("\r\n")
-
     async def close(self) -> None:
         await self._session.close()

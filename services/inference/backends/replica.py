@@ -49,8 +49,8 @@ class ReplicaBackend:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
         last = Piece()
         async with self._open(path, body) as response:
-            lines = self._side.lines(response)
-            async for event in parsing.parse_events(lines):
+            chunks = response.content.iter_any()
+            async for event in parsing.parse_events(chunks):
                 piece = parsing.parse_piece(event)
                 if piece is None:
                     continue
@@ -60,7 +60,7 @@ class ReplicaBackend:
                     last = replace(last, usage=piece.usage, deviations=piece.deviations)
                 else:
                     yield piece
-            async for _ in lines:
+            async for _ in chunks:
                 # Up to its very end: a reply that is not read whole takes its connection with it.
                 pass
         yield last

@@ -69,10 +69,10 @@ def parse_piece(event: dict[str, Any]) -> Piece | None:
     return Piece(text or "", finish, usage, _logprobs(choice.get("logprobs")), index if isinstance(index, int) else 0)
 
 
-async def parse_events(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:
+async def parse_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
     """Objects of a server-sent event stream up to [DONE]. Raises Unavailable if it ends before."""
     events = False
-    async for line in lines:
+    async for line in _lines(chunks):
         if not line.startswith("data:"):
             # Lines of other kinds belong between events; a reply that begins with something else is none.
             if line and not events and not line.startswith((":", "event:", "id:", "retry:")):
@@ -84,6 +84,19 @@ async def parse_events(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Any
             return
         yield parse_json(data)
     raise Unavailable("the model's endpoint broke off in mid-stream", remedy="send the request again")
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """Ended by line feeds alone: separators of other kinds (U+2028, U+0085) may stand within a JSON text."""
+    rest = b""
+    async for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line.rstrip(b"\r").decode(errors="replace")
+        if len(rest) > MAX_REPLY_BYTES:
+            raise malformed(f"a line of more than {MAX_REPLY_BYTES} bytes")
+    if rest:
+        yield rest.decode(errors="replace")
 
 
 def error_message(data: bytes) -> str:

@@ -88,7 +88,7 @@ class UpstreamBackend:
         finish, usage, told = None, Usage(), unoffered(sampling)
         async with self._paid(prompt, sampling, 1) as pay:
             async with self._opened(path, body, estimated_tokens(prompt, sampling, 1)) as response:
-                async for event in parsing.parse_events(response.aiter_lines()):
+                async for event in parsing.parse_events(response.aiter_bytes()):
                     told = tuple(dict.fromkeys((*told, *self._model_deviation(event))))
                     piece = parsing.parse_piece(event)
                     if piece is None:

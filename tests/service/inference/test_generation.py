@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import grpc
 import pytest
@@ -115,10 +116,22 @@ async def test_cancelling_a_stream_frees_the_slot(ready: Stack) -> None:
     assert model.engine.load().tokens_drawn < 450
 
 
-async def test_a_replica_that_dies_in_mid_stream_is_told_as_unavailable(ready: Stack) -> None:
+async def test_a_replica_that_dies_in_mid_stream_is_told_as_unavailable(
+    ready: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (model,) = ready.replica.models.values()
+    decoder = model.engine._decoder  # type: ignore[attr-defined]
+    turn = decoder.turn
+
+    def unhurried(*arguments: object) -> object:
+        # A tiny model's text would be at its end before anybody can kill it.
+        time.sleep(0.02)
+        return turn(*arguments)
+
+    monkeypatch.setattr(decoder, "turn", unhurried)
     request = inference_pb2.StreamChatRequest(model="tiny", messages=USER)
     request.sampling.max_tokens = 450
+    request.sampling.seed = 1
     request.sampling.temperature = 2
     request.sampling.top_p = 1
     call = ready.generation.StreamChat(request)

@@ -70,6 +70,31 @@ async def test_limits_are_learnt_from_headers() -> None:
     assert clock.now == pytest.approx(8)
 
 
+async def cut(data: bytes, size: int) -> AsyncIterator[bytes]:
+    for begin in range(0, len(data), size):
+        yield data[begin : begin + size]
+
+
+@given(st.lists(st.text(max_size=8), max_size=4), st.integers(1, 40), st.sampled_from(["\n", "\r\n"]))
+async def test_events_come_whole_however_they_are_cut(texts: list[str], size: int, end: str) -> None:
+    events = [{"text": text} for text in texts]
+    lines = [f"data: {json.dumps(event, ensure_ascii=False)}{end}{end}" for event in events]
+    data = f": hello{end}{''.join(lines)}data: [DONE]{end}{end}".encode()
+    assert [event async for event in parsing.parse_events(cut(data, size))] == events
+
+
+async def test_separators_of_unicode_within_an_event_do_not_end_it() -> None:
+    event = {"text": "a\u2028b\u0085c\x0bd"}
+    data = b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\ndata: [DONE]\n\n"
+    assert [found async for found in parsing.parse_events(cut(data, 7))] == [event]
+
+
+async def test_a_stream_that_ends_early_or_is_none_is_told() -> None:
+    for data in (b'data: {"text": 1}\n\n', b"", b"<html>", b"data: {\n\n"):
+        with pytest.raises(Unavailable):
+            [event async for event in parsing.parse_events(cut(data, 3))]
+
+
 @given(st.dictionaries(st.sampled_from(["retry-after", "x-ratelimit-reset-requests", "x-other"]), st.text(max_size=12)))
 def test_any_header_gives_a_bounded_wait_or_none(headers: dict[str, str]) -> None:
     seconds = retry_after(headers)

@@ -20,6 +20,8 @@ LEAST_HUGE = 2 * HUGE_PAGE
 LEAST_WEIGHTS = 64 << 20
 # madvise of Linux: huge pages from now on; and at once, for what is there already (since 6.1).
 MADV_HUGEPAGE, MADV_COLLAPSE = 14, 25
+# A system that refused so many in a row has no more of them; each refusal takes milliseconds.
+MOST_REFUSED = 64
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
@@ -72,7 +74,7 @@ def return_freed_memory() -> None:
 
 
 def use_huge_pages(weights: int) -> int:
-    """Moves what this process holds in memory of its own into pages of 2 MiB; gives the bytes it offered for that.
+    """Moves what this process holds in memory of its own into pages of 2 MiB; gives the bytes that lie in such now.
 
     Weights are read from end to end for every token. In pages of 4 KiB a sixth of that time goes into finding the
     pages, and most systems give no others unless they are asked. Does nothing where the system is told not to.
@@ -84,7 +86,21 @@ def use_huge_pages(weights: int) -> int:
         return 0
     advise = ctypes.CDLL(None).madvise
     advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    offered = 0
+    moved = refused = 0
+    for begin, end in _own_memory():
+        advise(begin, end - begin, MADV_HUGEPAGE)
+        # One by one: a refused page ends the whole of a call.
+        for page in range(begin, end, HUGE_PAGE):
+            if refused < MOST_REFUSED:
+                # Once more if it was busy.
+                done = not all(advise(page, HUGE_PAGE, MADV_COLLAPSE) for _ in range(2))
+                moved, refused = (moved + HUGE_PAGE, 0) if done else (moved, refused + 1)
+    return moved
+
+
+def _own_memory() -> list[tuple[int, int]]:
+    """Where this process has private memory that is no file's, in whole huge pages."""
+    found = []
     for line in Path("/proc/self/maps").read_text().splitlines():
         bounds, access, _, _, inode, *name = line.split(maxsplit=5)
         if access != "rw-p" or inode != "0" or (name and name[0] != "[heap]"):
@@ -92,8 +108,5 @@ def use_huge_pages(weights: int) -> int:
         begin, end = (int(bound, 16) for bound in bounds.split("-"))
         begin, end = -(-begin // HUGE_PAGE) * HUGE_PAGE, end // HUGE_PAGE * HUGE_PAGE
         if end - begin >= LEAST_HUGE:
-            for advice in (MADV_HUGEPAGE, MADV_COLLAPSE):
-                # Where it is refused the pages stay as they are.
-                advise(begin, end - begin, advice)
-            offered += end - begin
-    return offered
+            found.append((begin, end))
+    return found
