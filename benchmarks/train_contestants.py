@@ -3,7 +3,7 @@
     python -m benchmarks.train_contestants trl_packed --model FOLDER
 
 Prints one JSON line: seconds, processor seconds, loss, tokens and the peak of memory; ours adds the rate of the bare
-matrix products of such a step, measured right after it.
+matrix products of such a step, and of square ones, each the mean of before and after it.
 
 TRL's settings are its own: `trl_padded` has its defaults (batches of 8, recomputation of activations, and with
 `--precision bf16` autocast), `trl_packed` its best packing (bfd, all rows in one batch, no recomputation), and
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 import tempfile
 import time
@@ -185,6 +186,14 @@ def matrix_rate(config: dict[str, Any], tokens: int, targets: int, precision: st
     return flop / seconds
 
 
+def square_rate(precision: str) -> float:
+    """FLOP per second of a product of two square matrices of 2,048 rows, the best of three turns."""
+    import torch
+
+    left, right = torch.randn(2, 2048, 2048).to(torch.bfloat16 if precision == "bf16" else torch.float32)
+    return 2.0 * 2048**3 / min(seconds_of(partial(torch.matmul, left, right)) for _ in range(3))
+
+
 def contest(arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
@@ -201,13 +210,20 @@ def contest(arguments: argparse.Namespace) -> dict[str, Any]:
     step(draw_examples(vocabulary, [(64, MAX_LENGTH // 4)] * 2, seed=1))
     measured = draw_examples(vocabulary, draw_lengths(arguments.examples, arguments.seed), seed=2)
     tokens = sum(len(example.tokens) for example in measured)
+    if arguments.contestant != "ours":
+        return asdict(step(measured)) | {"tokens": tokens, "peak_mib": round(peak_mib())}
+    # A shared machine's speed changes within seconds.
+    targets = sum(example.targets for example in measured)
+    passes = -(-tokens // arguments.micro_batch_tokens)
+
+    def rates() -> tuple[float, float]:
+        own = matrix_rate(config, tokens // passes, targets, arguments.precision)
+        return own, square_rate(arguments.precision)
+
+    before = rates()
     row = asdict(step(measured)) | {"tokens": tokens, "peak_mib": round(peak_mib())}
-    if arguments.contestant == "ours":
-        targets = sum(example.targets for example in measured)
-        row["matrix_rate"] = matrix_rate(
-            config, min(arguments.micro_batch_tokens, tokens), targets, arguments.precision
-        )
-    return row
+    own, square = (statistics.mean(pair) for pair in zip(before, rates(), strict=True))
+    return row | {"matrix_rate": own, "square_rate": square}
 
 
 def step_options(parser: argparse.ArgumentParser) -> None:
