@@ -30,8 +30,6 @@ from tests.service.inference.conftest import Stack, running_front
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 
 START_SECONDS = 240
-# Declared so from the beginning, because another number of them is another declaration, whose replicas start anew.
-REPLICAS = {"min_replicas": 1, "max_replicas": 2}
 RAY_QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",
@@ -131,7 +129,7 @@ async def served(
     )
     async with running_front(settings, replica=None) as stack:  # type: ignore[arg-type]
         await stack.register("tiny", folder_uri="tiny")
-        await stack.load("tiny", **REPLICAS)
+        await stack.load("tiny")
         yield stack
 
 
@@ -171,7 +169,7 @@ async def test_a_loaded_model_answers_and_the_same_declaration_restarts_nothing(
     assert before["engine"] == "openvino"
     assert before["verification"].startswith("stops at its end-of-turn token")
     first = await served.generation.Chat(chat())
-    loaded = await served.load("tiny", **REPLICAS)
+    loaded = await served.load("tiny")
     assert loaded.ready_replicas == 1
     assert (await facts(served))["pid"] == before["pid"]
     assert (await served.generation.Chat(chat())).completions == first.completions
@@ -193,11 +191,10 @@ async def test_replacing_replicas_under_load_fails_no_request(served: Stack) -> 
             reply = await served.generation.Chat(chat(4), timeout=120)
             texts.append(reply.completions[0].text)
 
-    # Fewer than bring a second replica: it is not yet wanted.
-    workers = [asyncio.create_task(ask()) for _ in range(3)]
-    await served.load("tiny", engine="torch", **REPLICAS)
+    workers = [asyncio.create_task(ask()) for _ in range(4)]
+    await served.load("tiny", engine="transformers")
     async with asyncio.timeout(START_SECONDS):
-        while (await facts(served))["engine"] != "torch":  # noqa: ASYNC110
+        while (await facts(served))["engine"] != "transformers":  # noqa: ASYNC110
             await asyncio.sleep(0.5)
     stop.set()
     await asyncio.gather(*workers)
@@ -229,8 +226,8 @@ async def test_a_killed_replica_side_comes_back_with_its_models(served: Stack, p
 
 
 async def test_a_longer_queue_brings_a_second_replica_and_both_answer(served: Stack) -> None:
-    name = model_pb2.GetModelRequest(name="tiny")
-    assert (await served.models.GetModel(name)).ready_replicas == 1
+    alone = await served.load("tiny", min_replicas=1, max_replicas=2)
+    assert alone.ready_replicas == 1
     stop = asyncio.Event()
 
     async def ask(seed: int) -> None:
@@ -242,6 +239,7 @@ async def test_a_longer_queue_brings_a_second_replica_and_both_answer(served: St
     # Three times what one replica is to have in flight.
     askers = [asyncio.create_task(ask(seed)) for seed in range(12)]
     async with asyncio.timeout(START_SECONDS):
+        name = model_pb2.GetModelRequest(name="tiny")
         while (await served.models.GetModel(name)).ready_replicas < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.5)
         answering: set[int] = set()
