@@ -61,8 +61,9 @@ def test_weights_move_into_huge_pages_and_stay_what_they_are() -> None:
         pytest.skip("this system gives no huge pages")
     weights = torch.arange(8 << 20, dtype=torch.float32)
     assert use_huge_pages(LEAST_WEIGHTS - 1) == 0
-    assert use_huge_pages(LEAST_WEIGHTS) >= 4 * len(weights) - (4 << 20)
-    if not in_huge_pages(weights):
-        pytest.skip("the system had no huge pages to give (they come at once since Linux 6.1)")
-    assert in_huge_pages(weights) >= 16 << 10
+    moved = use_huge_pages(LEAST_WEIGHTS)
     assert torch.equal(weights, torch.arange(8 << 20, dtype=torch.float32))
+    if moved < weights.nbytes - (4 << 20):
+        # They come at once since Linux 6.1, while its memory is not in too many pieces.
+        pytest.skip(f"the system had huge pages for {moved >> 20} MiB only")
+    assert in_huge_pages(weights) >= 16 << 10
