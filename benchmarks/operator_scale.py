@@ -32,7 +32,7 @@ from services.operator.finetunejob import parse_job
 from services.shared.objects import ObjectStore
 from services.shared.records import RunPhase
 from services.shared.settings import Settings
-from tests.cluster.control_plane import free_port
+from tests.fixtures.ports import free_port
 from tests.fixtures.seaweedfs import S3Server, running_seaweedfs
 from tests.unit.operator.fake_kubernetes import FakeKubernetes, serving
 from tests.unit.operator.jobs import config, manifest, put_inputs, put_run, run_status

@@ -61,7 +61,8 @@ def prompts(count: int, series: int = 0) -> list[str]:
 @asynccontextmanager
 async def serving_stack(vllm_python: Path | None = None) -> AsyncIterator[ServingStack]:
     """The front and the replica side, each a program of its own as `lima up` starts them."""
-    from tests.fixtures.seaweedfs import free_ports, running_seaweedfs
+    from tests.fixtures.ports import free_ports
+    from tests.fixtures.seaweedfs import running_seaweedfs
 
     folder = await asyncio.to_thread(converted)
     with tempfile.TemporaryDirectory(prefix="lima-bench-") as scratch, running_seaweedfs() as store:

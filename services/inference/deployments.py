@@ -18,10 +18,12 @@ logger = structlog.get_logger()
 ADMIN_SECONDS = 60.0
 FACTS_SECONDS = 5.0
 FAILED = ("DEPLOY_FAILED",)
+# So many times longer is the wait while all that is wanted runs: asking takes time from the replicas' processors.
+CALM = 3
 
 
 class Deployments:
-    """`run` compares every `seconds` until it is cancelled."""
+    """`run` compares every `seconds`, and less often while all is well, until it is cancelled."""
 
     def __init__(self, registry: Registry, side: ReplicaSide, seconds: float) -> None:
         self._registry = registry
@@ -32,6 +34,7 @@ class Deployments:
         # What the first generation of a running application showed.
         self._verified: dict[str, str] = {}
         self._reachable = True
+        self._settled = False
         self._lock = asyncio.Lock()
 
     async def run(self) -> None:
@@ -44,11 +47,11 @@ class Deployments:
             except LimaError as error:
                 if self._reachable:
                     logger.warning("replica_side_unreachable", error=error.message)
-                self._reachable = False
+                self._reachable = self._settled = False
                 self._states = {}
             except Exception:
                 logger.exception("reconcile_failed")
-            await asyncio.sleep(self._seconds)
+            await asyncio.sleep(self._seconds * (CALM if self._settled else 1))
 
     async def reconcile(self) -> None:
         """One comparison: starts what is missing or changed, removes what nobody wants."""
@@ -67,6 +70,7 @@ class Deployments:
                     await self._send("DELETE", f"/admin/deployments/{model}/{version}")
                 self._sent.pop(application, None)
             self._states = running
+            self._settled = running.keys() == wanted.keys() and all(map(_settled, running.values()))
 
     async def reconcile_when_reachable(self) -> None:
         """As `reconcile`; a replica side that is starting still is left to the comparison that comes next."""
@@ -154,6 +158,10 @@ def spec_of(model: ModelVersion) -> DeploymentSpec:
         min_replicas=model.min_replicas,
         max_replicas=model.max_replicas,
     )
+
+
+def _settled(state: DeploymentState) -> bool:
+    return state.state == "RUNNING" and state.replicas > 0
 
 
 def plain_cause(message: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from services.shared.settings import Settings
 from tests.chart.tools import ROOT
-from tests.cluster.control_plane import free_port
+from tests.fixtures.ports import free_port
 
 
 @contextmanager

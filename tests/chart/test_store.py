@@ -15,7 +15,7 @@ from services.shared.objects import ObjectStore
 from services.shared.settings import Settings
 from tests.chart.render import of_kind, rendered
 from tests.chart.rules import Manifest, at
-from tests.cluster.control_plane import free_port
+from tests.fixtures.ports import free_port
 
 KEYS = {"AWS_ACCESS_KEY_ID": "chart-access", "AWS_SECRET_ACCESS_KEY": "chart-secret"}
 

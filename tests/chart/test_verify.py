@@ -15,7 +15,7 @@ from tests.chart.curation import serving_curation
 from tests.chart.rules import containers
 from tests.chart.schemas import load_all
 from tests.chart.tools import ROOT
-from tests.cluster.control_plane import free_port
+from tests.fixtures.ports import free_port
 from tests.fixtures.seaweedfs import S3Server
 
 SCRIPT = ROOT / "images" / "verify.py"

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.fixtures.ports import free_port
 
 NEEDED = ("etcd", "kube-apiserver", "kubectl")
 START_SECONDS = 300.0
@@ -43,13 +44,6 @@ def assets() -> Path:
     if missing:
         raise AssetsMissing(f"KUBEBUILDER_ASSETS={named} lacks {', '.join(missing)}")
     return Path(named)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class ControlPlane:

@@ -29,6 +29,10 @@ imagePullPolicy: {{ $root.Values.images.pullPolicy }}
 env:
   - {name: RAY_USAGE_STATS_ENABLED, value: "0"}
   - {name: RAY_ENABLE_UV_RUN_RUNTIME_ENV, value: "0"}
+  {{- /* As in services/inference/replica/__main__.py, which says why. */}}
+  - {name: RAY_SERVE_CONTROL_LOOP_INTERVAL_S, value: "0.5"}
+  - {name: RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD, value: "0"}
+  - {name: RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP, value: "0"}
   - {name: HF_HUB_OFFLINE, value: "1"}
   - {name: HOME, value: /tmp}
   {{- include "lima.env" (list $root (list "store")) | nindent 2 }}

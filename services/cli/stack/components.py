@@ -117,6 +117,11 @@ def environment(layout: StackLayout, stack: StackFile) -> dict[str, str]:
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         # Ray renices its workers; on a busy laptop they then starve and fail their health checks.
         "RAY_worker_niceness": "0",
+        # Serve looks at its deployments ten times a second, which costs a tenth of a processor; and our endpoints never
+        # block their loop, so that nothing is gained by handing each message to another thread.
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+        "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
         "RAY_TMPDIR": str(layout.ray_temp),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(min(os.cpu_count() or 1, 8))),
         "HF_HUB_DISABLE_TELEMETRY": "1",

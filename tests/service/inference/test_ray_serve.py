@@ -24,7 +24,8 @@ from services.inference.settings import InferenceSettings
 from services.shared.errors import FailedPrecondition, Unavailable
 from services.shared.rpc.status import to_error
 from tests.conftest import TOKEN
-from tests.fixtures.seaweedfs import S3Server, free_ports
+from tests.fixtures.ports import free_port
+from tests.fixtures.seaweedfs import S3Server
 from tests.service.inference.conftest import Stack, running_front
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
@@ -87,7 +88,6 @@ def replica_program(environment: dict[str, str], folder: Path) -> Iterator[Repli
 @pytest.fixture(scope="module")
 def environment(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("ray")
-    (port,) = free_ports(1)
     return {
         "LIMA_STATE_DIR": str(folder / "state"),
         "LIMA_OBJECT_STORE_ENDPOINT": s3_server.endpoint,
@@ -95,7 +95,7 @@ def environment(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -
         "LIMA_OBJECT_STORE_SECRET_KEY": s3_server.secret_key,
         "LIMA_OBJECT_STORE_BUCKET": f"ray-{os.getpid()}",
         "LIMA_TOKEN": TOKEN,
-        "LIMA_REPLICA_PORT": str(port),
+        "LIMA_REPLICA_PORT": str(free_port()),
         "LIMA_REPLICA_CPUS": "0.5",
         "LIMA_REPLICA_SLOTS": "8",
         "LIMA_REPLICA_CONTEXT": "512",

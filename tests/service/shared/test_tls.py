@@ -16,8 +16,8 @@ from services.shared.rpc.client import connect
 from services.shared.rpc.server import running
 from services.shared.settings import Settings
 from tests.conftest import TOKEN
+from tests.fixtures.ports import free_port
 from tests.fixtures.probe import ProbeStub, probe_service, tell_caller
-from tests.fixtures.seaweedfs import free_ports
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates; it is missing")
 
@@ -45,7 +45,7 @@ async def test_tls_by_setting(tmp_path: Path) -> None:
         shutdown_notice_seconds=0,
         tls_certificate_file=server_certificate,
         tls_key_file=server_key,
-        health_port=free_ports(1)[0],
+        health_port=free_port(),
     )
     trusting = Settings(tls_ca_file=server_certificate)
     async with running(settings, "probe", [probe_service(tell_caller)]) as server:
