@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from services.inference.backends.base import Prompt
 from services.inference.generation import Generation
 from services.inference.openai_api import replies
 from services.inference.openai_api.errors import install_errors, reply_to
+from services.inference.openai_api.guard import Guard
 from services.inference.openai_api.requests import ChatBody, CompletionBody
 from services.inference.registry import Registry
 from services.inference.sampling import Sampling
@@ -64,8 +65,7 @@ def build_api(generation: Generation, registry: Registry, tokens: Tokens) -> Fas
 def install_guard(api: FastAPI, tokens: Tokens) -> None:
     """The same tokens and roles as the RPCs, and a bound on what is read."""
 
-    @api.middleware("http")
-    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    def check(request: Request) -> Response | None:
         try:
             caller: Principal = tokens.authenticate(request.headers.get("authorization", ""))
             if request.method != "GET":
@@ -80,7 +80,9 @@ def install_guard(api: FastAPI, tokens: Tokens) -> None:
             message = f"a body with a content-length of at most {MAX_BODY_BYTES} bytes is needed"
             return JSONResponse(replies.error(message, "invalid_request_error"), 413)
         request.state.caller = caller
-        return await call_next(request)
+        return None
+
+    api.add_middleware(Guard, check=check)
 
 
 async def _reply(

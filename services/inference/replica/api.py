@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from services.inference.answers import Piece, TextScore, Usage
 from services.inference.openai_api import replies
 from services.inference.openai_api.errors import install_errors
+from services.inference.openai_api.guard import Guard
 from services.inference.openai_api.requests import ChatBody, CompletionBody, ScoreBody
 from services.inference.replica.engines.base import EngineStopped
 from services.inference.replica.model import ServedModel, Verification
@@ -74,12 +75,13 @@ def install_guard(api: FastAPI, token: str) -> None:
     """Every route asks for the bearer token, where there is one."""
     expected = f"Bearer {token}".encode()
 
-    @api.middleware("http")
-    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    def check(request: Request) -> Response | None:
         given = request.headers.get("authorization", "").encode()
         if token and not hmac.compare_digest(given, expected):
             return JSONResponse(replies.error("a bearer token is needed", "authentication_error"), 401)
-        return await call_next(request)
+        return None
+
+    api.add_middleware(Guard, check=check)
 
 
 def install_engine_errors(api: FastAPI) -> None:
