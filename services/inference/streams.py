@@ -14,7 +14,10 @@ MAX_PENDING = 256
 
 
 async def coalesced(pieces: AsyncIterator[Piece], seconds: float = COALESCE_SECONDS) -> AsyncIterator[Piece]:
-    """The same text in fewer pieces: what comes within `seconds` of a piece goes with it; the first goes at once."""
+    """The same text in pieces that leave at least `seconds` apart; what comes sooner goes with what came before it.
+
+    The first goes at once, and so does one that comes later than that.
+    """
     try:
         # Not through the queue: nobody waits for a task to be made before a first token.
         first = await anext(pieces, None)
@@ -38,18 +41,22 @@ async def _in_groups(pieces: AsyncIterator[Piece], seconds: float) -> AsyncGener
         except Exception as error:
             await queue.put(error)
 
+    loop = asyncio.get_running_loop()
     task = asyncio.create_task(pump())
+    sent = loop.time()
     try:
         item = await queue.get()
         while isinstance(item, Piece):
-            if item.finish is None:
-                await asyncio.sleep(seconds)
+            early = sent + seconds - loop.time()
+            if item.finish is None and early > 0:
+                await asyncio.sleep(early)
             following: Piece | BaseException | None = item
             while item.finish is None and not queue.empty():
                 following = queue.get_nowait()
                 if not isinstance(following, Piece):
                     break
                 item = joined(item, following)
+            sent = loop.time()
             yield item
             # An end or an error that was met while joining has its turn after the text before it.
             item = await queue.get() if isinstance(following, Piece) else following

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -158,6 +159,23 @@ async def test_coalescing_joins_what_comes_together_and_delays_no_first_token() 
     assert got[0].text.startswith("0")
     assert len(got) < len(pieces)
     assert (got[-1].finish, got[-1].usage) == ("stop", Usage(1, 10))
+
+
+async def test_a_piece_that_comes_late_enough_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, held = asyncio.sleep, []
+
+    async def sleep(seconds: float) -> None:
+        held.append(seconds)
+        await real(seconds)
+
+    async def slow() -> AsyncIterator[Piece]:
+        for piece in (Piece("a"), Piece("b"), Piece("c", "stop")):
+            yield piece
+            await real(0.05)
+
+    monkeypatch.setattr("services.inference.streams.asyncio.sleep", sleep)
+    assert [piece.text async for piece in coalesced(slow(), seconds=0.01)] == ["a", "b", "c"]
+    assert not held
 
 
 async def test_an_error_comes_after_the_text_before_it() -> None:
