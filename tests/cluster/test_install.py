@@ -48,8 +48,14 @@ def must(plane: ControlPlane, version: str, *arguments: str) -> str:
 
 def objects(plane: ControlPlane) -> set[str]:
     """Everything that is in the namespace, of every kind that the server knows, and what is beside it."""
-    kinds = plane.must("api-resources", "--verbs=list", "--namespaced", "-o", "name").split()
-    inside = plane.must("-n", NAMESPACE, "get", ",".join(kinds), "-o", "name").split()
+
+    def listed() -> str:
+        kinds = plane.must("api-resources", "--verbs=list", "--namespaced", "-o", "name").split()
+        # A kind that is being deleted may go between the two questions: they are asked again.
+        done = plane.kubectl("-n", NAMESPACE, "get", ",".join(kinds), "-o", "name")
+        return done.stdout if done.returncode == 0 else ""
+
+    inside = eventually(listed).split()
     beside = plane.must("get", "priorityclasses,persistentvolumes,clusterroles,clusterrolebindings", "-o", "name")
     every = {*inside, *beside.split()} - OWN
     return {name for name in every if name.partition("/")[0] not in PASSING}
