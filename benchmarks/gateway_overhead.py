@@ -97,7 +97,7 @@ async def _run(arguments: argparse.Namespace) -> Result:
             first = await _first_tokens(ways, arguments.pairs)
             rates = await _rates(ways, arguments)
     ours, theirs = (statistics.median(column) * 1000 for column in zip(*first, strict=True))
-    added = sorted((front - alone) * 1000 for front, alone in first)
+    added = [(front - alone) * 1000 for front, alone in first]
     front, alone = (statistics.median(column) for column in zip(*rates, strict=True))
     return Result(
         metric="time to first token, p50, of a request alone",

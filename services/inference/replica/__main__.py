@@ -24,7 +24,7 @@ RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    # Serve looks at its deployments ten times a second, which costs a tenth of a processor that replicas could have.
+    # Serve looks at its deployments ten times a second, which takes a twentieth of a processor from the replicas.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
     # Our endpoints never block their loop, so that nothing is gained by handing each message to another thread.
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
