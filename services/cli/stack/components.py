@@ -117,7 +117,7 @@ def environment(layout: StackLayout, stack: StackFile) -> dict[str, str]:
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         # Ray renices its workers; on a busy laptop they then starve and fail their health checks.
         "RAY_worker_niceness": "0",
-        # Serve looks at its deployments ten times a second, which costs a twentieth of a processor; half as often will do
+        # Serve looks at its deployments ten times a second, a twentieth of a processor; half as often will do
         # here, where `lima run` waits for one model after another. And our endpoints never block their loop, so that
         # nothing is gained by handing each message to another thread.
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.2",
