@@ -52,6 +52,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Two nodes of one processor each: a raylet, an object store and workers per node."""
     for name, value in QUIET.items():
         monkeypatch.setenv(name, value)
+    import ray
     from ray.cluster_utils import Cluster
 
     found: Any = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
@@ -60,6 +61,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.setenv("RAY_ADDRESS", found.address)
         yield found
     finally:
+        # The last driver of the test was this process: Ray refuses to stop a node that it is connected to.
+        ray.shutdown()
         found.shutdown()
 
 
@@ -95,7 +98,8 @@ def test_a_lost_node_a_new_node_and_a_lost_driver(
         driver.kill()
         driver.wait()
     assert not (folder / "checkpoints" / "epoch-20").exists()
-    # The cluster outlives this driver; the next one gets the room of the workers that were lost with it.
+    # The cluster outlives this driver; the next one gets the room of the workers that were lost with it when Ray
+    # has forgotten what the first one had asked for, after three minutes.
     ours = resume(larger, spec)
     assert ours.status.restarts == 3
     assert_same(ours, undisturbed, losses=1e-5, weights=5e-6)
