@@ -137,7 +137,7 @@ def ray_worker(config: dict[str, Any]) -> None:
     It is raised all the same, so that ranks which did not meet it are not left waiting; Ray then starts the workers
     again, and they find the run failed.
     """
-    from ray.train import get_context
+    from ray.train import get_context, get_preemption_info
 
     from training_jobs import worker
     from training_jobs.loop import Stopped
@@ -147,7 +147,7 @@ def ray_worker(config: dict[str, Any]) -> None:
     if _status(folder).phase is RunPhase.FAILED:
         return
     try:
-        worker.train(spec, settings, zero_engine)
+        worker.train(spec, settings, zero_engine, lambda: get_preemption_info() is not None)
     except Stopped:
         _log.info("stopped", run=spec.run)
     except LimaError as error:

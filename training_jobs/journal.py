@@ -39,6 +39,10 @@ class Journal:
             f"{row.time:%Y-%m-%d %H:%M:%S} {row.kind} {row.step}, epoch {row.epoch:.2f}: loss {row.loss:.4f}{more}"
         )
 
+    def note(self, text: str) -> None:
+        """A line of the log that is no step."""
+        self._log.append(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}")
+
     def update(self, *, now: bool = False, **changes: Any) -> None:
         """Change the status; it is published at once, or when enough time has passed."""
         # The uploader's thread reports checkpoints that have arrived.

@@ -9,6 +9,7 @@ from collections.abc import Sequence as SequenceOf
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import IntFlag
 from typing import Protocol
 
 import torch
@@ -23,15 +24,31 @@ from training_jobs.spec import TrainingSpec
 from training_jobs.step_plan import Limits, divide, epoch_steps, steps_per_epoch
 
 
+class Request(IntFlag):
+    """What rank 0 wants of every rank after a step."""
+
+    FAIL = 1  # results could not be saved
+    STOP = 2  # somebody asked the run to save and stop
+    LOOK = 4  # it is time to ask whether a node leaves
+
+
 class Outlet(Protocol):
-    """Where the loop's results go. `save_*` are collective; the rest does nothing but on rank 0."""
+    """Where the loop's results go.
+
+    `save_*`, `node_leaves` and `before_leaving` are collective; the rest does nothing but on rank 0.
+    """
 
     def record(self, row: MetricsRow, *, tokens_per_second: float, eta_seconds: float) -> None: ...
     def evaluated(self, row: MetricsRow) -> None: ...
     def save_epoch(self, epoch: int) -> None: ...
     def save_state(self, step: int) -> None: ...
     def problem(self) -> LimaError | None: ...
-    def should_stop(self) -> bool: ...
+    def requests(self) -> Request: ...
+    def node_leaves(self) -> bool:
+        """Whether a node of the run has been told to go, and its state is not saved yet."""
+
+    def before_leaving(self) -> None:
+        """Wait until what was saved has arrived."""
 
 
 class Stopped(Exception):
@@ -130,19 +147,21 @@ class Loop:
             raise _diverged(f"the loss is {loss:.4g} (more than {ceiling:.4g} or not a number)", step, examples)
 
     def _after_step(self, epoch: int, step: int) -> None:
-        problem = self._outlet.problem()
-        # Both are known to rank 0 alone; every rank must act on them together.
-        failed = self._engine.sum(torch.tensor(float(problem is not None))) > 0
-        stopping = self._engine.sum(torch.tensor(float(self._outlet.should_stop()))) > 0
-        if failed:
-            raise problem or FailedPrecondition("results could not be saved; rank 0 says why")
-        at_end = step == epoch * self.plan.steps_per_epoch
+        # Known to rank 0 alone; every rank must act on them together.
+        asked = Request(int(self._engine.sum(torch.tensor(float(self._outlet.requests())))))
+        if Request.FAIL in asked:
+            raise self._outlet.problem() or FailedPrecondition("results could not be saved; rank 0 says why")
+        if step == epoch * self.plan.steps_per_epoch:
+            # The end of an epoch saves the state in any case.
+            return
+        leaving = Request.LOOK in asked and self._outlet.node_leaves()
         every = self._spec.checkpoints.state_every_steps
-        if stopping and not at_end:
+        if Request.STOP in asked or leaving or (every and step % every == 0):
             self._outlet.save_state(step)
+        if Request.STOP in asked:
             raise Stopped
-        if every and step % every == 0 and not at_end:
-            self._outlet.save_state(step)
+        if leaving:
+            self._outlet.before_leaving()
 
     def _evaluate(self, epoch: int, step: int) -> None:
         examples = self._held_out.sequences

@@ -20,7 +20,7 @@ from training_jobs.dev_answers import DevAnswers
 from training_jobs.engines.base import Engine
 from training_jobs.host import release_memory
 from training_jobs.journal import Journal, restarted
-from training_jobs.loop import Loop, Plan, Stopped
+from training_jobs.loop import Loop, Plan, Request, Stopped
 from training_jobs.materials import Materials
 from training_jobs.model import Trainee, load_model
 from training_jobs.planning import (
@@ -36,14 +36,25 @@ from training_jobs.store_sync import Uploader
 from training_jobs.tracking import Tracker
 
 MakeEngine = Callable[[Trainee, TrainingSpec], Engine]
+# Whether a node of the run has been told to go. Collective.
+NodeLeaves = Callable[[], bool]
 STOP_POLL_SECONDS = 2.0
+LEAVE_POLL_SECONDS = 5.0
 _log = structlog.get_logger()
 
 
 class RunOutlet:
     """The loop's results, on their way to runs/<run>/."""
 
-    def __init__(self, spec: TrainingSpec, run: RunFolder, work: Path, gathered: Materials, engine: Engine) -> None:
+    def __init__(
+        self,
+        spec: TrainingSpec,
+        run: RunFolder,
+        work: Path,
+        gathered: Materials,
+        engine: Engine,
+        node_leaves: NodeLeaves | None,
+    ) -> None:
         self._spec = spec
         self._run = run
         self._work = work
@@ -53,7 +64,8 @@ class RunOutlet:
         self._answers: DevAnswers | None = None
         self._journal: Journal | None = None
         self._uploader: Uploader | None = None
-        self._polled = 0.0
+        self._node_leaves = node_leaves
+        self._polled = self._looked = time.monotonic()
         self._stop_asked = False
 
     def begin(self, trainee: Trainee, step: int, plan: Plan, summary: dict[str, int]) -> None:
@@ -129,12 +141,34 @@ class RunOutlet:
     def problem(self) -> LimaError | None:
         return self._uploader.error if self._uploader is not None else None
 
-    def should_stop(self) -> bool:
-        if self._journal is None or time.monotonic() - self._polled < STOP_POLL_SECONDS:
-            return self._stop_asked
-        self._polled = time.monotonic()
-        self._stop_asked = self._run.stop_request() is not None
-        return self._stop_asked
+    def requests(self) -> Request:
+        """Asked of the store and of Ray now and then, not after every step."""
+        found = Request(0)
+        if self._journal is None:
+            return found
+        now = time.monotonic()
+        if now - self._polled >= STOP_POLL_SECONDS:
+            self._polled = now
+            self._stop_asked = self._run.stop_request() is not None
+        if self._node_leaves is not None and now - self._looked >= LEAVE_POLL_SECONDS:
+            self._looked = now
+            found |= Request.LOOK
+        if self._stop_asked:
+            found |= Request.STOP
+        if self.problem() is not None:
+            found |= Request.FAIL
+        return found
+
+    def node_leaves(self) -> bool:
+        return self._node_leaves is not None and self._node_leaves()
+
+    def before_leaving(self) -> None:
+        """Once for all: when the node is gone, Ray starts the workers again, and those begin with a new outlet."""
+        self._node_leaves = None
+        if self._journal is not None and self._uploader is not None:
+            self._uploader.drain()
+            self._journal.note(f"a node leaves: the state of step {self._journal.status.step} is saved")
+            self._journal.update(now=True)
 
     def finish(self) -> None:
         """The run is complete: wait for what is still on its way."""
@@ -165,7 +199,9 @@ class RunOutlet:
                 self._run.storage.delete_prefix(self._run.key(f"checkpoints/{name}"))
 
 
-def train(spec: TrainingSpec, settings: Settings, make_engine: MakeEngine) -> None:
+def train(
+    spec: TrainingSpec, settings: Settings, make_engine: MakeEngine, node_leaves: NodeLeaves | None = None
+) -> None:
     """Run this rank to the run's end. Raises Stopped, or LimaError for what a person must mend."""
     torch.set_num_threads(spec.compute.threads or max(1, (os.cpu_count() or 1) // workers_here()))
     run = RunFolder.open(spec.run, spec.output, settings)
@@ -180,7 +216,7 @@ def train(spec: TrainingSpec, settings: Settings, make_engine: MakeEngine) -> No
     trainee = Trainee(model, spec.recipe)
     engine = make_engine(trainee, spec)
     step = resume(engine, run, work)
-    outlet = RunOutlet(spec, run, work, gathered, engine)
+    outlet = RunOutlet(spec, run, work, gathered, engine, node_leaves)
     outlet.begin(trainee, step, plan, gathered.train.summary())
     try:
         Loop(spec, gathered.train, gathered.held_out, engine, outlet).run(step)

@@ -17,6 +17,7 @@ import pytest
 from services.shared.records import RunPhase
 from tests.equivalence.training.laboratory import Laboratory, Outcome, assert_same
 from tests.equivalence.training.test_sharded import run_on_ranks, sharded
+from training_jobs import worker
 from training_jobs.__main__ import main
 
 # Long enough to be caught in the middle, and with dropout, whose draws must be repeated too.
@@ -86,6 +87,20 @@ def test_cancelled_and_started_again(laboratory: Laboratory, uninterrupted: Outc
     assert process.wait(timeout=300) == 3
     assert json.loads((folder / "status.json").read_text())["phase"] == RunPhase.CANCELLED
     assert_same(resume(laboratory, spec), uninterrupted, losses=1e-6, weights=1e-6)
+
+
+def test_a_node_that_leaves_has_the_state_saved_once(
+    laboratory: Laboratory, uninterrupted: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Ray would tell is given here; `test_on_ray_nodes.py` has a real node that is told to go."""
+    train = worker.train
+    monkeypatch.setattr(worker, "LEAVE_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(worker, "train", lambda spec, settings, engine: train(spec, settings, engine, lambda: True))
+    ours = laboratory.train("warned", RECIPE)
+    log = (laboratory.run_folder("warned") / "log.txt").read_text()
+    assert log.count("a node leaves") == 1
+    assert "a node leaves: the state of step 1 is saved" in log
+    assert_same(ours, uninterrupted, losses=1e-6, weights=1e-6)
 
 
 def test_a_complete_run_is_left_alone(laboratory: Laboratory, uninterrupted: Outcome) -> None:
