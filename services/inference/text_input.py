@@ -18,8 +18,10 @@ def check_prompt(prompt: str, field: str = "prompt") -> str:
         raise InvalidInput(field, prompt, "must not be empty")
     if len(prompt) > MAX_PROMPT_CHARACTERS:
         raise InvalidInput(field, f"{len(prompt)} characters", f"must be at most {MAX_PROMPT_CHARACTERS} characters")
-    if any("\ud800" <= character <= "\udfff" for character in prompt):
-        raise InvalidInput(field, "a lone surrogate", "must be valid UTF-8")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(field, "a lone surrogate", "must be valid UTF-8") from None
     if "\0" in prompt:
         raise InvalidInput(field, "a NUL character", "must not hold NUL characters")
     return prompt

@@ -161,21 +161,47 @@ async def test_coalescing_joins_what_comes_together_and_delays_no_first_token() 
     assert (got[-1].finish, got[-1].usage) == ("stop", Usage(1, 10))
 
 
-async def test_a_piece_that_comes_late_enough_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, held = asyncio.sleep, []
-
-    async def sleep(seconds: float) -> None:
-        held.append(seconds)
-        await real(seconds)
+async def test_a_piece_that_comes_late_enough_waits_for_no_other() -> None:
+    asked = 0
 
     async def slow() -> AsyncIterator[Piece]:
+        nonlocal asked
         for piece in (Piece("a"), Piece("b"), Piece("c", "stop")):
+            asked += 1
             yield piece
-            await real(0.05)
+            await asyncio.sleep(0.05)
 
-    monkeypatch.setattr("services.inference.streams.asyncio.sleep", sleep)
-    assert [piece.text async for piece in coalesced(slow(), seconds=0.01)] == ["a", "b", "c"]
-    assert not held
+    got = []
+    async for piece in coalesced(slow(), seconds=0.01):
+        got.append(piece.text)
+        assert asked == len(got)
+    assert got == ["a", "b", "c"]
+
+
+async def test_a_slow_reader_gets_what_has_come_meanwhile_in_one_piece() -> None:
+    pieces = [Piece(str(index)) for index in range(9)]
+    got = []
+    async for piece in coalesced(stream_of(pieces), seconds=0.001):
+        got.append(piece.text)
+        await asyncio.sleep(0.01)
+    assert got == ["0", "12345678"]
+
+
+async def test_a_reader_that_leaves_ends_the_work_behind_a_piece_that_was_asked_for() -> None:
+    ended = asyncio.Event()
+
+    async def endless() -> AsyncIterator[Piece]:
+        try:
+            yield Piece("a")
+            yield Piece("b")
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    stream = coalesced(endless(), seconds=0.01)
+    assert [(await anext(stream)).text, (await anext(stream)).text] == ["a", "b"]
+    await stream.aclose()  # type: ignore[attr-defined]
+    assert ended.is_set()
 
 
 async def test_an_error_comes_after_the_text_before_it() -> None:
