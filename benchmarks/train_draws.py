@@ -1,4 +1,4 @@
-"""What training is measured on: lengths drawn as in the paper's table, random tokens, a tiny random Llama."""
+"""What training is measured on: lengths drawn as in the paper's table, random tokens, random Llamas."""
 
 from __future__ import annotations
 
@@ -45,28 +45,24 @@ def expected_share(examples: int) -> float:
     return statistics.mean(sum(lengths) / (examples * max(lengths)) for lengths in draws)
 
 
-def tiny_model(folder: Path) -> Path:
+# A Llama of 16 M parameters, and one of SmolLM2 135M's shape.
+TINY = {"vocab_size": 8192, "hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 8}
+TINY |= {"num_attention_heads": 6, "num_key_value_heads": 3}
+SMALL = {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30}
+SMALL |= {"num_attention_heads": 9, "num_key_value_heads": 3}
+
+
+def random_model(folder: Path, shape: dict[str, Any]) -> Path:
+    """A random Llama with tied embeddings; a word t1, t2, ... up to its vocabulary is a token."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     torch.manual_seed(0)
-    LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=8192,
-            hidden_size=384,
-            intermediate_size=1024,
-            num_hidden_layers=8,
-            num_attention_heads=6,
-            num_key_value_heads=3,
-            tie_word_embeddings=True,
-            bos_token_id=0,
-            eos_token_id=0,
-        )
-    ).save_pretrained(folder)
-    vocabulary = {"<|end|>": 0} | {f"t{number}": number for number in range(1, 8192)}
+    config = LlamaConfig(**shape, tie_word_embeddings=True, bos_token_id=0, eos_token_id=0)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    vocabulary = {"<|end|>": 0} | {f"t{number}": number for number in range(1, shape["vocab_size"])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<|end|>"))
-    # A word is a token.
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>").save_pretrained(folder)
     return folder

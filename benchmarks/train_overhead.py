@@ -1,10 +1,11 @@
 """What Ray and DeepSpeed cost over the bare loop, and what a checkpoint on its way to the store costs a step.
 
-    python -m benchmarks.train_overhead --record
+    python -m benchmarks.train_overhead --record             # a random Llama of 16 M parameters
+    python -m benchmarks.train_overhead --small --record     # of the 135M model's shape: a full state of 1.6 GB
 
-The same spec through the public command: `--engine bare`, and Ray Train with DeepSpeed and one worker, in turn, on a
-random Llama of 16 M parameters with lengths drawn as in the paper's table, results in a real S3 server. Compared are
-the seconds of the optimiser steps as the run itself recorded them; starting up is not counted.
+The same spec through the public command: `--engine bare`, and Ray Train with DeepSpeed and one worker, in turn, with
+lengths drawn as in the paper's table, results in a real S3 server. Compared are the seconds of the optimiser steps as
+the run itself recorded them; starting up is not counted.
 
 The bare run saves its full state after every third step. `upload_extra_share` is by how much the steps
 are longer beside which one travels than the others, and `upload_share_of_epoch` that extra over an epoch of the
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Result, main
-from benchmarks.train_draws import MAX_LENGTH, draw_lengths, tiny_model
+from benchmarks.train_draws import MAX_LENGTH, SMALL, TINY, draw_lengths, random_model
 
 BUCKET = "overhead"
 PAPER_STEPS = 32
@@ -116,7 +117,7 @@ def run(arguments: argparse.Namespace) -> Result:
     with tempfile.TemporaryDirectory() as scratch, running_seaweedfs() as s3:
         place = Path(scratch)
         (place / "base").mkdir()
-        tiny_model(place / "base")
+        random_model(place / "base", SMALL if arguments.small else TINY)
         write_dataset(place / "dataset", arguments.steps, arguments.examples, seed=8)
         environment = {
             "LIMA_STATE_DIR": str(place / "state"),
@@ -158,6 +159,7 @@ def run(arguments: argparse.Namespace) -> Result:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--small", action="store_true", help="a random Llama of the 135M model's shape")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--save-every", type=int, default=3, help="steps between two saves")
     parser.add_argument("--examples", type=int, default=6, help="examples in a step")
@@ -166,4 +168,4 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    main("train_overhead", run, options)
+    main("train_overhead" + ("_small" if "--small" in sys.argv else ""), run, options)

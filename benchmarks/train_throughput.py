@@ -29,7 +29,7 @@ from typing import Any
 
 from benchmarks.harness import Result, main, version
 from benchmarks.train_contestants import CONTESTANTS, step_options
-from benchmarks.train_draws import MAX_LENGTH, draw_lengths, expected_share, tiny_model
+from benchmarks.train_draws import MAX_LENGTH, TINY, draw_lengths, expected_share, random_model
 
 # Losses of one step in two arithmetics may differ by so much, relatively: TRL rounds what it logs to four digits.
 LOSS_TOLERANCE = {"fp32": 1e-3, "bf16": 1e-2}
@@ -120,7 +120,7 @@ def _rounded(values: dict[str, float]) -> dict[str, float]:
 def run(arguments: argparse.Namespace) -> Result:
     if arguments.tiny:
         with tempfile.TemporaryDirectory() as scratch:
-            return compare(tiny_model(Path(scratch)), arguments)
+            return compare(random_model(Path(scratch), TINY), arguments)
     if arguments.model:
         return compare(Path(arguments.model), arguments)
     from benchmarks.serving_peers import converted
