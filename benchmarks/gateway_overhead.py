@@ -78,8 +78,8 @@ def through_front(stack: ServingStack) -> Ask:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pairs", type=int, default=300, help="requests each way for the first token")
-    parser.add_argument("--rounds", type=int, default=12, help="rounds each way for throughput")
+    parser.add_argument("--pairs", type=int, default=500, help="requests each way for the first token")
+    parser.add_argument("--rounds", type=int, default=16, help="rounds each way for throughput")
     parser.add_argument("--requests", type=int, default=16)
     parser.add_argument("--tokens", type=int, default=48)
 
