@@ -51,7 +51,12 @@ class Deployments:
                 self._states = {}
             except Exception:
                 logger.exception("reconcile_failed")
-            await asyncio.sleep(self._seconds * (CALM if self._settled else 1))
+            await asyncio.sleep(self.pause)
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next comparison."""
+        return self._seconds * (CALM if self._settled else 1)
 
     async def reconcile(self) -> None:
         """One comparison: starts what is missing or changed, removes what nobody wants."""
