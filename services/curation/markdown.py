@@ -63,11 +63,12 @@ def _blocks(node: LexborNode, depth: int) -> list[str]:
             continue
         close_paragraph()
         made = _block(child, tag, depth + 1)
+        is_list = bool(made) and tag in ("ul", "ol")
         # Markdown reads two lists of one kind in a row as one, so that is what is written.
-        if made and tag in ("ul", "ol") and last_list == (tag, len(blocks)):
+        if is_list and last_list == (tag, len(blocks)):
             blocks[-1] += "\n" + made.pop(0)
         blocks.extend(made)
-        if tag in ("ul", "ol"):
+        if is_list:
             last_list = (tag, len(blocks))
     close_paragraph()
     return blocks

@@ -128,6 +128,10 @@ def test_the_fast_text_is_the_text_of_the_tree(html: str) -> None:
         ),
         ("<script>alert('I')</script><style>p{}</style><p>text</p>", "text"),
         ("<p>line<br>next</p>", "line\nnext"),
+        # A list that leaves nothing is no list that the next one goes on with.
+        ('<ul><li><img src="x" alt="my dog"></li></ul><ul><li>A</li></ul>', "- A"),
+        ('<p>so</p><ul><li><img src="x"></li></ul><ul><li>A</li></ul>', "so\n\n- A"),
+        ("<ul><li>A</li></ul><ul><li></li></ul><ul><li>B</li></ul>", "- A\n- B"),
         ("", ""),
     ],
 )
