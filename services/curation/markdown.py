@@ -62,10 +62,11 @@ def _blocks(node: LexborNode, depth: int) -> list[str]:
                 inline.append(_inline(child, depth))
             continue
         close_paragraph()
-        made = _block(child, tag, depth + 1)
-        is_list = bool(made) and tag in ("ul", "ol")
         # Markdown reads two lists of one kind in a row as one, so that is what is written.
-        if is_list and last_list == (tag, len(blocks)):
+        goes_on = last_list == (tag, len(blocks))
+        made = _block(child, tag, depth + 1, _next_number(blocks[-1]) if goes_on and tag == "ol" else None)
+        is_list = bool(made) and tag in ("ul", "ol")
+        if is_list and goes_on:
             blocks[-1] += "\n" + made.pop(0)
         blocks.extend(made)
         if is_list:
@@ -81,14 +82,14 @@ def _holds_block(node: LexborNode, depth: int) -> bool:
     return any(child.tag in BLOCKS or _holds_block(child, depth + 1) for child in children(node))
 
 
-def _block(node: LexborNode, tag: str, depth: int) -> list[str]:
+def _block(node: LexborNode, tag: str, depth: int, number: int | None = None) -> list[str]:
     if depth > MAX_DEPTH:
         text = _tidy_inline(_escape_prose(" ".join(texts(node))))
         return [text] if text else []
     if tag == "pre":
         return _fence(_raw_text(node))
     if tag in ("ul", "ol"):
-        return _list(node, ordered=tag == "ol", depth=depth)
+        return _list(node, ordered=tag == "ol", depth=depth, number=number)
     if tag == "blockquote":
         quoted = "\n\n".join(_blocks(node, depth))
         return ["\n".join(f"> {line}" if line else ">" for line in quoted.split("\n"))] if quoted else []
@@ -102,9 +103,10 @@ def _block(node: LexborNode, tag: str, depth: int) -> list[str]:
     return _blocks(node, depth)
 
 
-def _list(node: LexborNode, ordered: bool, depth: int) -> list[str]:
+def _list(node: LexborNode, ordered: bool, depth: int, number: int | None = None) -> list[str]:
+    """`number` is the first item's where the list goes on with another; else the list says it itself."""
     lines: list[str] = []
-    number = _start_number(node)
+    number = _start_number(node) if number is None else number
     for item in children(node):
         if item.tag in ("ul", "ol"):  # a nested list outside an item, as old editors write
             blocks = _list(item, item.tag == "ol", depth + 1) if depth < MAX_DEPTH else []
@@ -131,6 +133,11 @@ def _join_item(blocks: list[str]) -> str:
     for block in blocks[1:]:
         content += ("\n" if re.match(r"(?:- |\d+\. )", block) else "\n\n") + block
     return content
+
+
+def _next_number(written: str) -> int:
+    """The number after the last of a list that has been written: what lies within its items is indented."""
+    return int(re.findall(r"(?m)^(\d+)\. ", written)[-1]) + 1
 
 
 def _start_number(node: LexborNode) -> int:
