@@ -135,9 +135,11 @@ def _join_item(blocks: list[str]) -> str:
     return content
 
 
-def _next_number(written: str) -> int:
-    """The number after the last of a list that has been written: what lies within its items is indented."""
-    return int(re.findall(r"(?m)^(\d+)\. ", written)[-1]) + 1
+def _next_number(written: str) -> int | None:
+    """The number after the last of a list that has been written; None for one that holds but a nested list."""
+    # What lies within items is indented.
+    numbers = re.findall(r"(?m)^(\d+)\. ", written)
+    return int(numbers[-1]) + 1 if numbers else None
 
 
 def _start_number(node: LexborNode) -> int:

@@ -132,6 +132,7 @@ def test_the_fast_text_is_the_text_of_the_tree(html: str) -> None:
         ('<ul><li><img src="x" alt="my dog"></li></ul><ul><li>A</li></ul>', "- A"),
         ('<p>so</p><ul><li><img src="x"></li></ul><ul><li>A</li></ul>', "so\n\n- A"),
         ("<ul><li>A</li></ul><ul><li></li></ul><ul><li>B</li></ul>", "- A\n- B"),
+        ("<ol><ul><li>x</li></ul></ol><ol start=3><li>A</li></ol>", "    - x\n3. A"),
         (
             "<ol start=9><li>A</li></ol><ol><li>B<pre><code>1. c</code></pre></li></ol>",
             "9. A\n10. B\n\n    ```\n    1. c\n    ```",
