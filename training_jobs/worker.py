@@ -65,7 +65,7 @@ class RunOutlet:
         self._journal: Journal | None = None
         self._uploader: Uploader | None = None
         self._node_leaves = node_leaves
-        self._polled = self._looked = time.monotonic()
+        self._polled = self._looked = 0.0
         self._stop_asked = False
 
     def begin(self, trainee: Trainee, step: int, plan: Plan, summary: dict[str, int]) -> None:
