@@ -6,11 +6,10 @@ Custom resources go through the DynamicClient. All requests are within one names
 from __future__ import annotations
 
 import json
-import tempfile
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from kubernetes import client, config, dynamic, watch
@@ -32,6 +31,9 @@ REQUEST_TIMEOUT: Timeout = (3.0, 30.0)
 WATCH_SECONDS = 300
 # A server sends a bookmark every minute: a connection silent for longer is half-open, and the watch goes on in another.
 SILENCE_SECONDS = 100.0
+# The client library keeps what it discovers in a file that any user of the machine may have put there, and goes on
+# without one that cannot be written.
+_NO_FILE = os.path.join(os.devnull, "none")
 
 
 class KindMissing(Exception):
@@ -220,7 +222,5 @@ class Cluster:
         with self._discovery:
             if self._client is not None:
                 return self._client
-            # By default discovery is cached in a file that any user of the machine may have put there.
-            cache = Path(tempfile.mkdtemp(prefix="lima-discovery-")) / "kinds.json"
-            self._client = _dynamic.DynamicClient(self._api, cache_file=str(cache))
+            self._client = _dynamic.DynamicClient(self._api, cache_file=_NO_FILE)
         return self._client

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 from kubernetes import client
 from urllib3.exceptions import ReadTimeoutError
 
 from services.operator import cluster as cluster_module
-from services.operator.cluster import Client, Cluster
+from services.operator.cluster import Client, Cluster, KindMissing
 from services.operator.lease import DURATION_SECONDS, GIVE_UP_SECONDS, RENEW_SECONDS, REQUEST_TIMEOUT, Fenced, Lease
 from services.operator.rayjob import RAY_API_VERSION
 from services.shared.errors import Unavailable
@@ -126,3 +128,13 @@ def test_a_server_that_never_answers_is_not_waited_for(monkeypatch: pytest.Monke
         settings.retries = False
         with pytest.raises(ReadTimeoutError):
             Cluster(Client(settings), "lima").get("v1", "ConfigMap", "any")
+
+
+def test_what_is_discovered_is_kept_in_no_file(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert cluster.get(RAY_API_VERSION, "RayJob", "missing") is None
+    with pytest.raises(KindMissing):
+        cluster.get(RAY_API_VERSION, "Unheard", "of")
+    assert list(tmp_path.iterdir()) == []
