@@ -41,8 +41,10 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
         arguments += [f"-{part}.port={free_port()}", f"-{part}.port.grpc={free_port()}"]
     arguments.append(f"-s3.port.grpc={free_port()}")
     weed = Path(sys.executable).with_name("weed")
+    (tmp_path / "tmp").mkdir()
+    environment = {**KEYS, "TMPDIR": str(tmp_path / "tmp")}
     with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([str(weed), *arguments], env=KEYS, stdout=log, stderr=log, cwd=tmp_path)
+        process = subprocess.Popen([str(weed), *arguments], env=environment, stdout=log, stderr=log, cwd=tmp_path)
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -75,3 +77,4 @@ def test_it_serves_s3_and_answers_its_probes(endpoint: str, tmp_path: Path) -> N
     )
     store.put_bytes("a/b", b"kept")
     assert store.get_bytes("a/b") == b"kept"
+    assert not list((tmp_path / "tmp").glob("weed*")), "it writes logs into a folder that is limited"
