@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import grpc
 import pytest
@@ -102,13 +103,26 @@ async def test_scores_of_continuations_and_of_a_text(ready: Stack) -> None:
     assert alone.scores[0].token_count >= 1
 
 
-async def test_cancelling_a_stream_frees_the_slot(ready: Stack) -> None:
-    (model,) = ready.replica.models.values()
+def long_stream(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A call that is under way for seconds: every token waits, and the likeliest ones are 450 without an end."""
+    (model,) = stack.replica.models.values()
+    decoder = model.engine._decoder  # type: ignore[attr-defined]
+    turn = decoder.turn
+
+    def unhurried(*arguments: object) -> object:
+        time.sleep(0.02)
+        return turn(*arguments)
+
+    monkeypatch.setattr(decoder, "turn", unhurried)
     request = inference_pb2.StreamChatRequest(model="tiny", messages=USER)
     request.sampling.max_tokens = 450
-    request.sampling.temperature = 2
-    request.sampling.top_p = 1
-    call = ready.generation.StreamChat(request)
+    request.sampling.temperature = 0
+    return stack.generation.StreamChat(request)
+
+
+async def test_cancelling_a_stream_frees_the_slot(ready: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    (model,) = ready.replica.models.values()
+    call = long_stream(ready, monkeypatch)
     await call.read()
     assert model.engine.load().active == 1
     call.cancel()
@@ -120,21 +134,7 @@ async def test_a_replica_that_dies_in_mid_stream_is_told_as_unavailable(
     ready: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (model,) = ready.replica.models.values()
-    decoder = model.engine._decoder  # type: ignore[attr-defined]
-    turn = decoder.turn
-
-    def unhurried(*arguments: object) -> object:
-        # A tiny model's text would be at its end before anybody can kill it.
-        time.sleep(0.02)
-        return turn(*arguments)
-
-    monkeypatch.setattr(decoder, "turn", unhurried)
-    request = inference_pb2.StreamChatRequest(model="tiny", messages=USER)
-    request.sampling.max_tokens = 450
-    request.sampling.seed = 1
-    request.sampling.temperature = 2
-    request.sampling.top_p = 1
-    call = ready.generation.StreamChat(request)
+    call = long_stream(ready, monkeypatch)
     produced = (await call.read()).text
     await asyncio.to_thread(model.engine.close)
     with pytest.raises(grpc.RpcError) as refused:
