@@ -4,15 +4,16 @@
     python -m benchmarks.train_overhead --one-thread --record
     python -m benchmarks.train_overhead --small --record          # of the 135M model's shape: a full state of 1.6 GB
 
-The same spec through the public command: `--engine bare`, and Ray Train with DeepSpeed and one worker, in turn, with
-lengths drawn as in the paper's table, results in a real S3 server. Compared is the time from the end of each step to
-the end of the next, as the run itself recorded it; starting up and the first two steps are not counted. All runs make
-the same steps, and each step counts with its fastest round: what else a shared machine does only ever adds to it.
+The same spec through the public command: `--engine bare`, and Ray Train with DeepSpeed and one worker, with lengths
+drawn as in the paper's table, results in a real S3 server. They run at once, by turns of two seconds (`time_slices`):
+from one run to the next a shared machine's speed changes by more than what is looked for. Compared is for how long each
+was let run from the end of one step to the end of the next, as the run itself recorded them; starting up and the first
+two steps are not counted.
 
-These two save nothing on the way. A third run, bare again, saves its full state after every third step.
-`upload_seconds` is by how much longer it takes to the same step for every save, the wait for the local disk and the
-upload beside training included; `upload_share_of_epoch` is that over an epoch of the paper's, after which the state is
-saved once: 32 steps, of the size measured, which is a fifth of the paper's.
+These two save nothing on the way. A third run in the same turns, bare again, saves its full state after every third
+step. `upload_seconds` is by how much longer it takes to the same step for every save, the wait for the local disk and
+the upload beside training included; `upload_share_of_epoch` is that over an epoch of the paper's, after which the state
+is saved once: 32 steps, of the size measured, which is a fifth of the paper's.
 
 Ray's other processes want a twentieth of two processors. With `--one-thread`, training leaves them one, as it does on a
 GPU node; with two threads it shares both with them.
@@ -22,10 +23,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -34,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Result, main
+from benchmarks.time_slices import Contestant, in_slices
 from benchmarks.train_draws import MAX_LENGTH, SMALL, TINY, draw_lengths, random_model
 
 BUCKET = "overhead"
@@ -55,10 +55,8 @@ def write_dataset(folder: Path, steps: int, batch: int, seed: int) -> None:
     (folder / "train.jsonl").write_text("\n".join(lines) + "\n")
 
 
-def train(
-    run: str, engine: str, place: Path, environment: dict[str, str], arguments: argparse.Namespace, every: int = 0
-) -> list[Any]:
-    """The rows of one run's steps but for the first. It saves its state after `every` steps."""
+def command(run: str, engine: str, place: Path, arguments: argparse.Namespace, every: int) -> list[str]:
+    """What trains on the dataset; it saves its state after `every` steps."""
     spec = {
         "run": run,
         "base_model": str(place / "base"),
@@ -68,14 +66,9 @@ def train(
         "checkpoints": {"state_every_steps": every},
         "evaluation": {"stop_check": 0},
     }
-    command = [sys.executable, "-m", "training_jobs", "run", "--spec-env", "LIMA_TRAINING_SPEC"]
-    subprocess.run(
-        command,
-        env=os.environ | environment | {"LIMA_TRAINING_SPEC": json.dumps(spec)},
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    return metrics(run, environment)[1:]
+    path = place / f"{run}.yaml"
+    path.write_text(json.dumps(spec))
+    return [sys.executable, "-m", "training_jobs", "run", "--spec", str(path)]
 
 
 def metrics(run: str, environment: dict[str, str]) -> list[Any]:
@@ -92,17 +85,15 @@ def threads(arguments: argparse.Namespace) -> int:
     return 1 if arguments.one_thread else 2
 
 
-def fastest(runs: Sequence[Sequence[Any]]) -> list[float]:
-    """Seconds of each step after the first, with all that was done before it ended; the fastest of the runs."""
-    each = [[(row.time - before.time).total_seconds() for before, row in pairwise(rows)] for rows in runs]
-    return [min(step) for step in zip(*each, strict=True)]
+def step_seconds(contestant: Contestant, rows: Sequence[Any]) -> list[float]:
+    """For how long it ran from the end of one step to the end of the next, from the third step on."""
+    ends = [row.time.timestamp() for row in rows[1:]]
+    return [contestant.seconds_between(begin, end) for begin, end in pairwise(ends)]
 
 
 def run(arguments: argparse.Namespace) -> Result:
     from tests.fixtures.seaweedfs import running_seaweedfs
 
-    every = {"ray": 0, "bare": 0, "saving": arguments.save_every}
-    found: dict[str, list[list[Any]]] = {name: [] for name in every}
     with tempfile.TemporaryDirectory() as scratch, running_seaweedfs() as s3:
         place = Path(scratch)
         (place / "base").mkdir()
@@ -116,14 +107,16 @@ def run(arguments: argparse.Namespace) -> Result:
             "LIMA_OBJECT_STORE_BUCKET": BUCKET,
             "OMP_NUM_THREADS": str(threads(arguments)),
         }
-        for number in range(arguments.rounds):
-            for name, runs in found.items():
-                engine = "ray" if name == "ray" else "bare"
-                runs.append(train(f"{name}-{number}", engine, place, environment, arguments, every[name]))
-    seconds = {name: fastest(runs) for name, runs in found.items()}
+        commands = {
+            "ray": command("ray", "ray", place, arguments, 0),
+            "bare": command("bare", "bare", place, arguments, 0),
+            "saving": command("saving", "bare", place, arguments, arguments.save_every),
+        }
+        ended = in_slices(commands, environment)
+        seconds = {name: step_seconds(one, metrics(name, environment)) for name, one in ended.items()}
     step = {name: statistics.mean(each) for name, each in seconds.items()}
-    both = seconds["ray"], seconds["bare"]
-    # The last step ends an epoch, which is saved after it; a save before the steps that count costs them nothing.
+    ratios = [ray / bare for ray, bare in zip(seconds["ray"], seconds["bare"], strict=True)]
+    # The last step ends an epoch, which is saved after it.
     saves = len([number for number in range(2, arguments.steps) if number % arguments.save_every == 0])
     upload = (sum(seconds["saving"]) - sum(seconds["bare"])) / saves
     return Result(
@@ -136,13 +129,12 @@ def run(arguments: argparse.Namespace) -> Result:
         packages=("torch", "ray", "deepspeed", "transformers"),
         details={
             "overhead": round(step["ray"] / step["bare"] - 1, 3),
-            "overhead_each": [round(ray / bare - 1, 3) for ray, bare in zip(*both, strict=True)],
+            "overhead_of_median_step": round(statistics.median(ratios) - 1, 3),
             "upload_seconds": round(upload, 2),
             "upload_share_of_epoch": round(upload / (PAPER_STEPS * step["bare"]), 4),
             "steps": arguments.steps,
             "save_every": arguments.save_every,
             "examples": arguments.examples,
-            "rounds": arguments.rounds,
             "threads": threads(arguments),
         },
     )
@@ -150,10 +142,9 @@ def run(arguments: argparse.Namespace) -> Result:
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--small", action="store_true", help="a random Llama of the 135M model's shape")
-    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--save-every", type=int, default=3, help="steps between two saves")
     parser.add_argument("--examples", type=int, default=6, help="examples in a step")
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--one-thread", action="store_true", help="train with one thread instead of two")
 
 
