@@ -44,7 +44,10 @@ def in_slices(commands: Mapping[str, Sequence[str]], environment: Mapping[str, s
     found: dict[str, Contestant] = {}
     try:
         for name, command in commands.items():
-            process = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.DEVNULL)
+            # In sessions of their own: the system ends stopped processes of one whose shell goes.
+            process = subprocess.Popen(
+                command, env=os.environ | environment, stdout=subprocess.DEVNULL, start_new_session=True
+            )
             found[name] = Contestant(name, process)
             found[name].signal(signal.SIGSTOP)
         while running := [one for one in found.values() if one.process.poll() is None]:
