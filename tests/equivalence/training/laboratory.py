@@ -67,7 +67,14 @@ class Laboratory:
 
     def start(self, spec: Path) -> subprocess.Popen[bytes]:
         """Run the command in a process of its own."""
-        command = [sys.executable, "-m", "training_jobs", "run", "--spec", str(spec)]
+        return self._started(["training_jobs"], spec)
+
+    def start_held(self, spec: Path, *, after: int) -> subprocess.Popen[bytes]:
+        """The same, without Ray: after so many steps it takes no further one until it is asked to stop."""
+        return self._started(["tests.equivalence.training.held_run", str(after)], spec)
+
+    def _started(self, program: list[str], spec: Path) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", *program, "run", "--spec", str(spec)]
         return subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | self.environment, stdout=subprocess.DEVNULL)
 
     def run_folder(self, run: str) -> Path:

@@ -20,7 +20,7 @@ from tests.equivalence.training.test_sharded import run_on_ranks, sharded
 from training_jobs import worker
 from training_jobs.__main__ import main
 
-# Long enough to be caught in the middle, and with dropout, whose draws must be repeated too.
+# Of several epochs, and with dropout, whose draws must be repeated too.
 RECIPE = {"epochs": 12, "batch_size": 4, "residual_dropout": {"top": 0.3}}
 SAVING = {"state_every_steps": 5}
 
@@ -54,7 +54,7 @@ def resume(laboratory: Laboratory, spec: Path) -> Outcome:
 
 def test_killed_without_warning(laboratory: Laboratory, uninterrupted: Outcome) -> None:
     spec = laboratory.spec("killed", RECIPE, checkpoints=SAVING)
-    process = laboratory.start(spec)
+    process = laboratory.start_held(spec, after=17)
     wait_for(has_mid_epoch_state(laboratory.run_folder("killed")), process)
     process.kill()
     process.wait()
@@ -68,7 +68,7 @@ def test_terminated_saves_first_and_goes_on(laboratory: Laboratory, uninterrupte
     """As a pod that is preempted: exit code 3, and not one step is lost."""
     spec = laboratory.spec("terminated", RECIPE)
     folder = laboratory.run_folder("terminated")
-    process = laboratory.start(spec)
+    process = laboratory.start_held(spec, after=13)
     wait_for(lambda: (folder / "checkpoints" / "epoch-01").exists(), process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=300) == 3
@@ -81,7 +81,7 @@ def test_terminated_saves_first_and_goes_on(laboratory: Laboratory, uninterrupte
 def test_cancelled_and_started_again(laboratory: Laboratory, uninterrupted: Outcome) -> None:
     spec = laboratory.spec("cancelled", RECIPE)
     folder = laboratory.run_folder("cancelled")
-    process = laboratory.start(spec)
+    process = laboratory.start_held(spec, after=13)
     wait_for(lambda: (folder / "checkpoints" / "epoch-01").exists(), process)
     (folder / "cancel.json").write_text("{}")
     assert process.wait(timeout=300) == 3
@@ -118,7 +118,7 @@ def killed_at_three(laboratory: Laboratory) -> Path:
     how a step is divided."""
     spec = laboratory.spec("moved", checkpoints={"state_every_steps": 1})
     folder = laboratory.run_folder("moved")
-    process = laboratory.start(spec)
+    process = laboratory.start_held(spec, after=3)
     wait_for((folder / "state" / "step-000003" / "manifest.json").is_file, process)
     process.kill()
     process.wait()
