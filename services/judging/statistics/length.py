@@ -18,11 +18,21 @@ MODEL = (
 )
 # Keeps the fit finite when length separates wins from losses exactly; no effect on other data.
 _RIDGE = 1e-6
+# Of tanh(d / s), which spreads by 2 at most. Below it P at d = 0 is guessed from afar, and rounding shows.
+_LEAST_SPREAD = 0.1
+_UNCONTROLLED = (
+    "win rate, as prompts are too few or differences of length too alike to control for it; "
+    "prompt-robust (sandwich) interval"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class LengthEffect:
-    """`longer_preferred` leaves out ties and equal lengths; `slope` is b of `MODEL`."""
+    """`longer_preferred` leaves out ties and equal lengths; `slope` is b of `MODEL`.
+
+    Where nothing can be said about the slope, it is unknown, and the method of the win rate says that it is not
+    controlled for length.
+    """
 
     longer_preferred: Estimate
     controlled_win_rate: Estimate
@@ -50,8 +60,10 @@ def length_effect(preference: FloatArray, length_difference: FloatArray, prompts
     ).excluding({"tie or equal length": int((~decided).sum())})
     scale = float(difference.std()) or 1.0
     design = np.stack([np.ones_like(mean), np.tanh(difference / scale)], axis=1)
-    if np.ptp(difference) == 0:
-        design = design[:, :1]
+    method = f"{MODEL}; prompt-robust (sandwich) interval"
+    # As many coefficients as prompts would leave no residual, and an interval of no width.
+    if len(mean) <= design.shape[1] or np.ptp(design[:, 1]) < _LEAST_SPREAD:
+        design, method = design[:, :1], _UNCONTROLLED
     coefficients, covariance = fractional_logit(design, mean)
     z = normal_quantile((1 + CONFIDENCE) / 2)
 
@@ -61,12 +73,11 @@ def length_effect(preference: FloatArray, length_difference: FloatArray, prompts
         return value, value - half, value + half
 
     value, low, high = (float(special.expit(end)) for end in interval(0))
-    method = f"{MODEL}; prompt-robust (sandwich) interval"
     controlled = Estimate(value, low, high, len(mean), method)
     if np.ptp(mean) == 0:
         # Equal verdicts leave no residual; Wilson still says how little few prompts prove.
         controlled = wilson(float(mean.sum()), len(mean), "win rate of equal verdicts; Wilson score interval")
-    slope = Estimate(*interval(1), len(mean), method) if design.shape[1] == 2 else unknown(method)
+    slope = Estimate(*interval(1), len(mean), method) if design.shape[1] == 2 else unknown(MODEL)
     return LengthEffect(longer, controlled, slope)
 
 
@@ -81,14 +92,23 @@ def fractional_logit(design: FloatArray, outcome: FloatArray) -> tuple[FloatArra
         Coefficients of shape (k,) and their sandwich covariance of shape (k, k).
     """
     coefficients = np.zeros(design.shape[1])
-    bread = np.eye(design.shape[1])
     for _ in range(100):
-        fitted = special.expit(design @ coefficients)
-        bread = (design * (fitted * (1 - fitted))[:, None]).T @ design + _RIDGE * np.eye(len(coefficients))
-        step = np.linalg.solve(bread, design.T @ (outcome - fitted) - _RIDGE * coefficients)
+        residual, bread = _score(design, outcome, coefficients)
+        step = np.linalg.solve(bread, design.T @ residual - _RIDGE * coefficients)
         coefficients = coefficients + np.clip(step, -5, 5)
         if np.abs(step).max() < 1e-10:
             break
-    residual = design * (outcome - special.expit(design @ coefficients))[:, None]
-    inverse = np.linalg.inv(bread)
-    return coefficients, np.asarray(inverse @ (residual.T @ residual) @ inverse)
+    residual, bread = _score(design, outcome, coefficients)
+    scores, inverse = design * residual[:, None], np.linalg.inv(bread)
+    return coefficients, np.asarray(inverse @ (scores.T @ scores) @ inverse)
+
+
+def _score(design: FloatArray, outcome: FloatArray, coefficients: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Residuals of shape (n,), and the negative Hessian of shape (k, k).
+
+    Without 1 - P, which rounds a P near 1 otherwise than the P near 0 of the same data seen from the other side.
+    """
+    linear = design @ coefficients
+    better, worse = special.expit(linear), special.expit(-linear)
+    hessian = (design * (better * worse)[:, None]).T @ design + _RIDGE * np.eye(len(coefficients))
+    return outcome * worse - (1 - outcome) * better, hessian

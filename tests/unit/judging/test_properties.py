@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.judging.statistics import agreement
@@ -111,6 +111,9 @@ def test_agreement_is_symmetric_and_at_most_one(pairs: list[tuple[int, int]]) ->
 
 
 @given(verdicts())
+# Two prompts on which the first answer is longer by about ten standard deviations of the difference: what would come
+# of equal lengths was decided by rounding.
+@example(PairVerdicts(np.array([6, 24, 24]), np.array([0.5, 0, 0.5]), np.zeros(3, dtype=bool), np.zeros(3, dtype=int)))
 @settings(max_examples=30, deadline=None)
 def test_length_control_mirrors_and_stays_finite(given: PairVerdicts) -> None:
     difference = np.where(given.preference > 0.4, 100.0, -30.0) * (given.prompts + 1)
@@ -119,6 +122,20 @@ def test_length_control_mirrors_and_stays_finite(given: PairVerdicts) -> None:
     same(ours.controlled_win_rate, theirs.controlled_win_rate, mirrored=True)
     same(ours.longer_preferred, theirs.longer_preferred)
     assert 0 <= ours.controlled_win_rate.low <= ours.controlled_win_rate.high <= 1
+
+
+@pytest.mark.parametrize(
+    ("preference", "difference"),
+    [([0.5, 0.25], [100.0, -300.0]), ([0.5, 0.0, 1.0, 0.0], [700.0, 701.0, 702.0, 703.0])],
+    ids=["two prompts", "lengths alike"],
+)
+def test_length_is_not_said_to_be_controlled_where_it_cannot(preference: list[float], difference: list[float]) -> None:
+    effect = length_effect(np.array(preference), np.array(difference), np.arange(len(preference)))
+    assert not effect.slope.known
+    controlled = effect.controlled_win_rate
+    assert controlled.value == pytest.approx(np.mean(preference), abs=1e-5)
+    assert controlled.low < controlled.value < controlled.high
+    assert "too few or differences of length too alike" in controlled.method
 
 
 def test_a_system_that_never_lost_has_a_finite_strength() -> None:
