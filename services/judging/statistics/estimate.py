@@ -14,6 +14,8 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 CONFIDENCE = 0.95
+# Two numbers nearer than this differ by rounding alone.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,11 @@ class Estimate:
     @property
     def known(self) -> bool:
         return not isnan(self.value)
+
+    @property
+    def widthless(self) -> bool:
+        """Known, but with an interval that is one point: resampling equal values can only repeat them."""
+        return self.known and self.high - self.low < ROUNDING
 
     def excluding(self, excluded: Mapping[str, int]) -> Estimate:
         """The same estimate that also says what was left out."""

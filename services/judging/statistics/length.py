@@ -8,7 +8,7 @@ from math import sqrt
 import numpy as np
 from scipy import special
 
-from services.judging.statistics.estimate import CONFIDENCE, Estimate, FloatArray, IntArray, unknown
+from services.judging.statistics.estimate import CONFIDENCE, ROUNDING, Estimate, FloatArray, IntArray, unknown
 from services.judging.statistics.proportion import normal_quantile, wilson
 from services.judging.statistics.resampling import cluster_means
 
@@ -74,7 +74,7 @@ def length_effect(preference: FloatArray, length_difference: FloatArray, prompts
 
     value, low, high = (float(special.expit(end)) for end in interval(0))
     controlled = Estimate(value, low, high, len(mean), method)
-    if np.ptp(mean) == 0:
+    if np.ptp(mean) < ROUNDING:
         # Equal verdicts leave no residual; Wilson still says how little few prompts prove.
         controlled = wilson(float(mean.sum()), len(mean), "win rate of equal verdicts; Wilson score interval")
     slope = Estimate(*interval(1), len(mean), method) if design.shape[1] == 2 else unknown(MODEL)

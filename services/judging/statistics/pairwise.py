@@ -95,8 +95,8 @@ def summarise(verdicts: PairVerdicts, *, resamples: int = RESAMPLES, seed: int =
 
 def _win_rate(mean: FloatArray, resamples: int, seed: int) -> Estimate:
     estimate = mirrored_mean(mean, "(wins + ties / 2) / n", resamples=resamples, seed=seed)
-    if estimate.known and estimate.low == estimate.high:
-        # Resampling equal verdicts can only repeat them; Wilson still says how little few prompts prove.
+    if estimate.widthless:
+        # Wilson still says how little few prompts prove.
         return wilson(float(mean.sum()), len(mean), "(wins + ties / 2) / n; Wilson score interval")
     return estimate
 
@@ -139,7 +139,7 @@ def _position_bias(verdicts: PairVerdicts, resamples: int, seed: int) -> Estimat
     chose_a = chose & ((verdicts.preference > 0.5) == verdicts.first_on_a)
     rows, _ = cluster_means(np.stack([chose_a, chose], axis=1).astype(np.float64), verdicts.prompts)
     estimate = bootstrap(rows, lambda means: means[:, 0] / means[:, 1], method, resamples=resamples, seed=seed)
-    if estimate.known and estimate.low == estimate.high:
+    if estimate.widthless:
         decided = int((rows[:, 1] > 0).sum())
         return wilson(estimate.value * decided, decided, f"{method}; Wilson score interval")
     return estimate
