@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 STOP_SECONDS = 10.0
+KILL_SECONDS = 2.0
+POLL_SECONDS = 0.02
 LOG_TAIL_BYTES = 2000
 
 
@@ -33,11 +36,11 @@ class ProcessFile:
         try:
             remembered = json.loads(self.path.read_text())
             process = psutil.Process(remembered["pid"])
-            if process.create_time() != remembered["created"] or process.status() == psutil.STATUS_ZOMBIE:
+            if process.create_time() != remembered["created"]:
                 return None
         except (OSError, ValueError, KeyError, psutil.Error):
             return None
-        return process
+        return process if lives(process) else None
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -61,15 +64,37 @@ def start(command: Sequence[str], environment: Mapping[str, str], log: Path, fil
 
 def stop(process: psutil.Process, patience: float = STOP_SECONDS) -> None:
     """Ask a process to end, wait up to `patience` seconds, then kill what is left of it and its children."""
-    try:
-        family = [*process.children(recursive=True), process]
-    except psutil.Error:
-        return
+    family = [*children(process), process]
     if patience:
         signal_all([process], psutil.Process.terminate)
-        psutil.wait_procs([process], timeout=patience)
-    signal_all(family, psutil.Process.kill)
-    psutil.wait_procs(family, timeout=2)
+        wait_for_end([process], patience)
+    kill(family)
+
+
+def children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(process.children(recursive=True))
+    except psutil.Error:
+        return []
+
+
+def kill(processes: Sequence[psutil.Process]) -> None:
+    signal_all(processes, psutil.Process.kill)
+    wait_for_end(processes, KILL_SECONDS)
+
+
+def lives(process: psutil.Process) -> bool:
+    """Not one that has ended and that nobody collects: in a container without an init such are there for ever."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def wait_for_end(processes: Sequence[psutil.Process], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while any(lives(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
 
 
 def signal_all(processes: Iterable[psutil.Process], send: Callable[[psutil.Process], None]) -> None:
@@ -80,9 +105,12 @@ def signal_all(processes: Iterable[psutil.Process], send: Callable[[psutil.Proce
 
 def stop_by_argument(argument: str) -> None:
     """End processes that carry `argument` in their command line: those whose parent was killed."""
-    for process in psutil.process_iter(["cmdline"]):
-        if any(argument in word for word in process.info["cmdline"] or []) and process.pid != os.getpid():
-            stop(process, patience=0)
+    found = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(argument in word for word in process.info["cmdline"] or []) and process.pid != os.getpid()
+    ]
+    kill([*(child for process in found for child in children(process)), *found])
 
 
 def log_tail(log: Path) -> str:
